@@ -1,0 +1,64 @@
+# The two commands: `make demo` (a clean server to a served application, in the lab) and `make test` (everything that must hold).
+SHELL := bash
+.ONESHELL:
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+LAB := $(PYTHON) tests/lab/lab.py
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help demo test venv host-packages lint types unit sanity molecule stack lab-build lab-up lab-down bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## From this clone to a served application in the lab
+	@$(PYTHON) tests/stages.py demo \
+		"tools=$(MAKE) --no-print-directory venv" \
+		"lab=$(LAB) up" \
+		"deploy=ansible-playbook deploy-stack.yml -i inventory/lab -e stack_confirm=false" \
+		"look=$(VENV)/bin/python tests/lab/show.py"
+
+test: ## Everything that must hold
+	@$(PYTHON) tests/stages.py test \
+		"tools=$(MAKE) --no-print-directory venv" \
+		"lint=$(MAKE) --no-print-directory lint" \
+		"types=$(MAKE) --no-print-directory types" \
+		"unit=$(MAKE) --no-print-directory unit" \
+		"sanity=$(MAKE) --no-print-directory sanity"
+
+$(VENV)/.complete: requirements/dev.txt
+	@$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	touch $@
+
+venv: $(VENV)/.complete ## The development environment, pinned
+
+lint: ## ansible-lint (profile production), yamllint, ruff
+	@ruff check . && ruff format --check .
+	ansible-lint --offline
+
+types: ## mypy --strict on plugins/
+	@mypy -p ansible_collections.railiance.stack.plugins
+
+unit: ## Unit tests
+	@python -m pytest
+
+sanity: ## ansible-test sanity on a built and installed copy
+	@tests/sanity/run
+
+lab-build: ## The lab's bundle, from package registries into the cache
+	@$(LAB) build
+
+lab-up: ## A clean server and the services beside it
+	@$(LAB) up
+
+lab-down: ## Remove this checkout's lab
+	@$(LAB) down
+
+clean: ## Remove what the tools left in this checkout
+	@rm -rf $(VENV) .ansible .cache .mypy_cache .pytest_cache .ruff_cache

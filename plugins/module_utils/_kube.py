@@ -1,0 +1,429 @@
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The cluster as this collection sees it; the only importer of kubernetes.core. Private to this collection.
+
+Objects are plain dicts in the API's own shape. An object is named by a :class:`Ref`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC as _AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
+from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
+
+try:
+    from kubernetes.client.exceptions import ApiException
+    from kubernetes.dynamic.exceptions import ResourceNotFoundError
+    from urllib3.exceptions import HTTPError
+except ImportError:  # AnsibleK8SModule reports the missing library before any of these is reached
+    ApiException = HTTPError = ResourceNotFoundError = Exception
+
+#: kubernetes.core's connection options, for ``argument_spec``.
+AUTH_ARG_SPEC: dict[str, Any] = dict(_AUTH_ARG_SPEC)
+#: Who owns the fields this collection applies.
+FIELD_MANAGER = "railiance.stack"
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Names one object: ``Ref("v1", "Secret", "apps-pg-app", "databases")``."""
+
+    api_version: str
+    kind: str
+    name: str
+    namespace: str | None = None
+
+    @classmethod
+    def of(cls, obj: Object) -> Ref:
+        meta = obj.get("metadata") or {}
+        return cls(obj["apiVersion"], obj["kind"], meta["name"], meta.get("namespace"))
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+class ApiError(StackError):
+    """The API server answered with an error. ``status`` is the HTTP code, ``reason`` Kubernetes' word for it."""
+
+    def __init__(self, message: str, hint: str = "", *, status: int = 0, reason: str = "") -> None:
+        super().__init__(message, hint, status=status, reason=reason)
+        self.status = status
+        self.reason = reason
+
+
+class Conflict(ApiError):
+    """409: somebody else wrote in between (``Conflict``) or the object exists (``AlreadyExists``)."""
+
+
+class NotServed(ApiError):
+    """The cluster does not serve this kind: the CRD is not installed."""
+
+
+class Timeout(StackError):
+    """A condition did not come true in time. ``last`` is the object as last seen."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """Outcome of a command in a container."""
+
+    rc: int
+    stdout: str
+    stderr: str
+
+
+class Kube:
+    """Thin, typed access to one cluster.
+
+    :param client: kubernetes.core's ``K8SClient`` (or anything with the same ``resource`` and ``client``).
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    # -- reading ---------------------------------------------------------------------------------------------
+    def serves(self, api_version: str, kind: str) -> bool:
+        try:
+            self._resource(api_version, kind)
+        except NotServed:
+            return False
+        return True
+
+    def is_namespaced(self, api_version: str, kind: str) -> bool:
+        """:raises NotServed: when the kind is unknown to the cluster."""
+        return bool(self._resource(api_version, kind).namespaced)
+
+    def get(self, ref: Ref) -> Object | None:
+        """The object, or ``None`` when it, its namespace or its kind does not exist."""
+        try:
+            resource = self._resource(ref.api_version, ref.kind)
+            return _as_dict(resource.get(name=ref.name, namespace=ref.namespace))
+        except NotServed:
+            return None
+        except (ApiException, HTTPError) as error:
+            if getattr(error, "status", None) == 404:
+                return None
+            raise _translate(error, f"read {ref}") from error
+
+    def find(
+        self, api_version: str, kind: str, namespace: str | None = None, label_selector: str | None = None
+    ) -> list[Object]:
+        """All objects of a kind; an empty list when the kind is not served."""
+        try:
+            resource = self._resource(api_version, kind)
+            answer = _as_dict(resource.get(namespace=namespace, label_selector=label_selector))
+        except NotServed:
+            return []
+        except (ApiException, HTTPError) as error:
+            raise _translate(error, f"list {kind}") from error
+        return [{"apiVersion": api_version, "kind": kind, **item} for item in answer.get("items") or []]
+
+    def logs(self, namespace: str, pod: str, container: str | None = None, tail: int = 200) -> str:
+        from kubernetes.client import CoreV1Api
+
+        try:
+            return str(
+                CoreV1Api(self._api_client).read_namespaced_pod_log(
+                    pod, namespace, container=container, tail_lines=tail
+                )
+            )
+        except (ApiException, HTTPError) as error:
+            raise _translate(error, f"read the log of Pod {namespace}/{pod}") from error
+
+    # -- writing ---------------------------------------------------------------------------------------------
+    def apply(self, obj: Object, *, dry_run: bool = False, force: bool = True, manager: str = FIELD_MANAGER) -> Object:
+        """Server-side apply; with ``dry_run`` the answer is what would be, defaults and admission included."""
+        ref = Ref.of(obj)
+        resource = self._resource(ref.api_version, ref.kind)
+        options: dict[str, Any] = {"dry_run": "All"} if dry_run else {}
+        try:
+            return _as_dict(
+                resource.server_side_apply(
+                    body=obj,
+                    name=ref.name,
+                    namespace=ref.namespace,
+                    field_manager=manager,
+                    force_conflicts=force,
+                    **options,
+                )
+            )
+        except (ApiException, HTTPError) as error:
+            raise _translate(error, f"apply {ref}") from error
+
+    def create(self, obj: Object, *, dry_run: bool = False) -> Object:
+        """:raises Conflict: when it already exists."""
+        return self._write("create", obj, dry_run)
+
+    def replace(self, obj: Object, *, dry_run: bool = False) -> Object:
+        """Optimistic write: carries ``metadata.resourceVersion``. :raises Conflict: when someone was faster."""
+        return self._write("replace", obj, dry_run)
+
+    def patch(self, ref: Ref, body: Any, content_type: str = "application/merge-patch+json") -> Object:
+        resource = self._resource(ref.api_version, ref.kind)
+        try:
+            return _as_dict(
+                resource.patch(body=body, name=ref.name, namespace=ref.namespace, content_type=content_type)
+            )
+        except (ApiException, HTTPError) as error:
+            raise _translate(error, f"patch {ref}") from error
+
+    def delete(self, ref: Ref, propagation: str = "Background") -> bool:
+        """Returns whether there was something to delete."""
+        resource = self._resource(ref.api_version, ref.kind)
+        try:
+            resource.delete(name=ref.name, namespace=ref.namespace, body={"propagationPolicy": propagation})
+        except (ApiException, HTTPError) as error:
+            if getattr(error, "status", None) == 404:
+                return False
+            raise _translate(error, f"delete {ref}") from error
+        return True
+
+    def exec(
+        self,
+        namespace: str,
+        pod: str,
+        command: list[str],
+        *,
+        container: str | None = None,
+        stdin: str | None = None,
+        timeout: float = 120,
+    ) -> Completed:
+        """Run a command in a container; secrets go through ``stdin``, never through ``command``.
+
+        :raises Timeout: when the command does not end in time.
+        """
+        from kubernetes.client import CoreV1Api
+        from kubernetes.stream import stream
+
+        what = f"run {command[0]} in Pod {namespace}/{pod}"
+        options: dict[str, Any] = {"container": container} if container else {}
+        try:
+            channel = stream(
+                CoreV1Api(self._api_client).connect_get_namespaced_pod_exec,
+                pod,
+                namespace,
+                command=command,
+                stdin=stdin is not None,
+                stdout=True,
+                stderr=True,
+                tty=False,
+                _preload_content=False,
+                **options,
+            )
+            if stdin is not None:
+                # The exec protocol cannot half-close standard input; readers get their end by line.
+                channel.write_stdin(stdin if stdin.endswith("\n") else stdin + "\n")
+            out: list[str] = []
+            err: list[str] = []
+            deadline = time.monotonic() + timeout
+            while channel.is_open() and time.monotonic() < deadline:
+                channel.update(timeout=1)
+                out.append(channel.read_stdout() if channel.peek_stdout() else "")
+                err.append(channel.read_stderr() if channel.peek_stderr() else "")
+            if channel.is_open():
+                channel.close()
+                raise Timeout(f"Could not {what}: it did not end within {timeout:.0f} s.", stdout="".join(out))
+            out.append(channel.read_stdout() if channel.peek_stdout() else "")
+            err.append(channel.read_stderr() if channel.peek_stderr() else "")
+            try:
+                rc = int(channel.returncode)
+            except (TypeError, ValueError) as error:
+                raise StackError(f"Could not {what}: the program could not be started.") from error
+        except (ApiException, HTTPError) as error:
+            raise _translate(error, what) from error
+        return Completed(rc, "".join(out), "".join(err))
+
+    # -- waiting ---------------------------------------------------------------------------------------------
+    def wait(
+        self,
+        ref: Ref,
+        ready: Callable[[Object | None], bool],
+        what: str,
+        *,
+        timeout: float = 120,
+        interval: float = 0.25,
+    ) -> Object | None:
+        """Poll one object until ``ready(object)``.
+
+        :param ready: may raise :class:`StackError` to give up early with a cause.
+        :param what: completes the sentence "… did not <what> within …".
+        :raises Timeout: with the conditions of the object as last seen.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            obj = self.get(ref)
+            if ready(obj):
+                return obj
+            if time.monotonic() >= deadline:
+                conditions = ((obj or {}).get("status") or {}).get("conditions") or []
+                seen = "; ".join(
+                    f"{c.get('type')}={c.get('status')} {c.get('message') or c.get('reason') or ''}".strip()
+                    for c in conditions
+                )
+                raise Timeout(
+                    f"{ref} did not {what} within {timeout:.0f} s"
+                    + (f" ({seen})." if seen else "." if obj else ": it does not exist."),
+                    f"Look at it with: kubectl describe {ref.kind.lower()} {ref.name}"
+                    + (f" -n {ref.namespace}" if ref.namespace else ""),
+                )
+            time.sleep(interval)
+
+    # -- inside ----------------------------------------------------------------------------------------------
+    @property
+    def _api_client(self) -> Any:
+        return self._client.client.client
+
+    def _resource(self, api_version: str, kind: str) -> Any:
+        try:
+            return self._client.resource(kind, api_version)
+        except ResourceNotFoundError as error:
+            raise NotServed(
+                f"The cluster does not serve {kind} ({api_version}).",
+                "Install the component that brings this kind first.",
+                status=404,
+                reason="NotServed",
+            ) from error
+        except (ApiException, HTTPError) as error:
+            raise _translate(error, f"look up {kind} ({api_version})") from error
+
+    def _write(self, verb: str, obj: Object, dry_run: bool) -> Object:
+        ref = Ref.of(obj)
+        resource = self._resource(ref.api_version, ref.kind)
+        options: dict[str, Any] = {"dry_run": "All"} if dry_run else {}
+        try:
+            return _as_dict(
+                getattr(resource, verb)(body=obj, namespace=ref.namespace, field_manager=FIELD_MANAGER, **options)
+            )
+        except (ApiException, HTTPError) as error:
+            raise _translate(error, f"{verb} {ref}") from error
+
+
+def _as_dict(answer: Any) -> Object:
+    return dict(answer.to_dict())
+
+
+def _translate(error: Exception, what: str) -> ApiError:
+    """One sentence out of the client's exception; the body's ``message`` says more than its ``reason``."""
+    status = int(getattr(error, "status", 0) or 0)
+    if not status:
+        return ApiError(
+            f"Could not {what}: the Kubernetes API cannot be reached ({error}).",
+            "Check that k3s runs on the node (systemctl status k3s) and that kubeconfig names it.",
+        )
+    reason, message = str(getattr(error, "reason", "")), ""
+    try:
+        body = json.loads(getattr(error, "body", "") or "{}")
+        reason, message = body.get("reason", reason), body.get("message", "")
+    except ValueError:
+        message = str(getattr(error, "body", ""))[:300]
+    kind = Conflict if status == 409 else ApiError
+    return kind(f"Could not {what}: {message or reason} ({status}).", status=status, reason=reason)
+
+
+# -- modules ---------------------------------------------------------------------------------------------------
+def connect(module: AnsibleK8SModule) -> Kube:
+    """:raises StackError: when kubeconfig cannot be read or the API cannot be reached."""
+    try:
+        return Kube(get_api_client(module=_WithoutDryRun(module)))
+    except CoreException as error:
+        raise StackError(str(error), "Check kubeconfig and context.") from error
+    except (ApiException, HTTPError) as error:
+        raise _translate(error, "connect to the cluster") from error
+
+
+class _WithoutDryRun:
+    """The module without kubernetes.core's implicit dry run: whether a call is a dry run is said by the call."""
+
+    server_side_dry_run = False
+
+    def __init__(self, module: AnsibleK8SModule) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+def run_cluster_module(
+    argument_spec: dict[str, Any],
+    work: Callable[[AnsibleK8SModule, Kube], dict[str, Any]],
+    **module_options: Any,
+) -> NoReturn:
+    """Shared ``main()`` of the cluster modules: connection options, one way to fail, one way to exit.
+
+    :param argument_spec: the module's own options; kubernetes.core's connection options are added.
+    :param work: gets module and cluster, returns the result; the only place that looks at ``check_mode``.
+    """
+    module = AnsibleK8SModule(
+        argument_spec={**AUTH_ARG_SPEC, **argument_spec},
+        supports_check_mode=True,
+        module_class=AnsibleModule,
+        **module_options,
+    )
+    try:
+        result = work(module, connect(module))
+    except StackError as error:
+        fail(module, error)
+    module.exit_json(**result)
+    raise AssertionError("exit_json does not return")
+
+
+def fail(module: Any, error: StackError) -> NoReturn:
+    """The one place where an error becomes a module failure."""
+    module.fail_json(
+        msg=str(error),
+        hint=error.hint,
+        needs_operator=isinstance(error, NeedsOperator),
+        **error.result,
+    )
+    raise AssertionError("fail_json does not return")
+
+
+# -- pure helpers ----------------------------------------------------------------------------------------------
+_SERVER_FIELDS = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
+_NOISE_ANNOTATIONS = ("kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision")
+_MASK = "********"
+
+
+def comparable(obj: Object | None) -> Object | None:
+    """The object without what the server keeps for itself: for comparing and for diffs. The input is not changed."""
+    if obj is None:
+        return None
+    result = {key: value for key, value in obj.items() if key != "status"}
+    meta = {key: value for key, value in (obj.get("metadata") or {}).items() if key not in _SERVER_FIELDS}
+    annotations = {k: v for k, v in (meta.get("annotations") or {}).items() if k not in _NOISE_ANNOTATIONS}
+    meta.pop("annotations", None)
+    if annotations:
+        meta["annotations"] = annotations
+    result["metadata"] = meta
+    return result
+
+
+def masked(before: Object | None, after: Object | None) -> tuple[Object | None, Object | None]:
+    """Both sides of a diff with the values of Secrets hidden; a changed value still shows as changed."""
+    return _mask(before, None), _mask(after, before)
+
+
+def _mask(obj: Object | None, other: Object | None) -> Object | None:
+    if obj is None or obj.get("kind") != "Secret":
+        return obj
+    result = dict(obj)
+    for part in ("data", "stringData"):
+        if isinstance(obj.get(part), dict):
+            old = (other or {}).get(part) or {}
+            result[part] = {
+                key: f"{_MASK} (changed)" if key in old and old[key] != value else _MASK
+                for key, value in obj[part].items()
+            }
+    return result
