@@ -1,0 +1,168 @@
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HTTPS to one server, with an own CA file and an address override that keeps verification. Private to this collection.
+
+The standard library alone: one kept-alive connection, no redirects, no retries of writing calls, and every failure
+is one sentence with a next step.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
+
+
+@dataclass(frozen=True)
+class Response:
+    """What the server answered; header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def json(self) -> Any:
+        """:raises StackError: when the body is no JSON."""
+        try:
+            return json.loads(self.body or b"null")
+        except ValueError as error:
+            raise StackError(
+                f"The answer (HTTP {self.status}) is no JSON: {self.text(200)!r}.",
+                "Check that nothing between here and the server answers in its place.",
+            ) from error
+
+    def text(self, limit: int = 500) -> str:
+        return self.body[:limit].decode("utf-8", "replace").strip()
+
+
+class Transport(Protocol):
+    """The way to one server; tests put their own in place."""
+
+    #: what a message calls the server, ``https://gitea.example.org``
+    base_url: str
+
+    def request(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Response:
+        """:raises StackError: when no answer came."""
+        ...
+
+
+class HttpsTransport:
+    """:class:`Transport` over verified TLS.
+
+    :param base_url: ``https://name[:port]``; a path in it is refused, as is plain ``http``.
+    :param ca_file: PEM file trusted in addition to the system's certificates.
+    :param address: connect there instead of resolving the name; the certificate is still checked against the name.
+    """
+
+    def __init__(self, base_url: str, *, ca_file: str = "", address: str = "", timeout: float = 30) -> None:
+        parts = urlsplit(base_url)
+        try:
+            port = parts.port
+        except ValueError:
+            port = -1
+        if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or port == -1:
+            raise StackError(
+                f"{base_url!r} is no server address of the form https://name[:port].",
+                "Credentials travel over verified TLS only; give the public name of the server.",
+            )
+        self.host = parts.hostname
+        self.port = port or 443
+        self.base_url = f"https://{parts.hostname}" + (f":{port}" if port and port != 443 else "")
+        self._address = address
+        self._timeout = timeout
+        self._context = _context(ca_file)
+        self._connection: _Connection | None = None
+
+    def request(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Response:
+        reused = self._connection is not None
+        try:
+            return self._once(method, path, headers or {}, body)
+        except (http.client.BadStatusLine, ConnectionError) as error:
+            self.close()
+            # A kept-alive connection that the server closed meanwhile: only reading is safe to repeat.
+            if not reused or method not in ("GET", "HEAD"):
+                raise self._failed(error) from error
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise self._failed(error) from error
+        try:
+            return self._once(method, path, headers or {}, body)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _once(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Response:
+        if self._connection is None:
+            self._connection = _Connection(self.host, self.port, self._address, self._context, self._timeout)
+        self._connection.request(method, path, body=body, headers=dict(headers))
+        answer = self._connection.getresponse()
+        content = answer.read()
+        if answer.will_close:
+            self.close()
+        return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, content)
+
+    def _failed(self, error: Exception) -> StackError:
+        where = f"{self.base_url}" + (f" (at {self._address})" if self._address else "")
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return StackError(
+                f"{where} shows a certificate that is not trusted here: {error.verify_message}.",
+                "If it comes from a private authority, name its certificate in stack_ca_file; otherwise wait until"
+                " the certificate has been issued.",
+            )
+        if isinstance(error, socket.gaierror):
+            return StackError(
+                f"The name {self.host} cannot be resolved ({error.strerror}).",
+                "Create its DNS record, or give the server's address in the option address.",
+            )
+        if isinstance(error, TimeoutError):
+            return StackError(f"{where} did not answer within {self._timeout:.0f} s.", "Look at the server's log.")
+        return StackError(
+            f"{where} cannot be reached: {error}.", "Check that the server runs and that its port is open."
+        )
+
+
+class _Connection(http.client.HTTPSConnection):
+    """Connects to ``address``, if given, and verifies the name all the same."""
+
+    def __init__(self, host: str, port: int, address: str, context: ssl.SSLContext, timeout: float) -> None:
+        super().__init__(host, port, timeout=timeout, context=context)
+        self._address = address
+        self._tls = context
+
+    def connect(self) -> None:
+        plain = socket.create_connection((self._address or self.host, self.port), self.timeout)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
+        except BaseException:
+            plain.close()
+            raise
+
+
+def _context(ca_file: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_file:
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise StackError(
+                f"The CA file {ca_file} cannot be used: {error}.", "It must hold certificates in PEM form."
+            ) from error
+    return context

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from ansible_collections.railiance.stack.plugins.module_utils._picture import KINDS, checks, healthy, take
+
+
+class Cluster:
+    """Answers LIST calls from a dict of kind to objects and remembers what was asked."""
+
+    def __init__(self, objects):
+        self.objects = objects
+        self.asked = []
+
+    def find(self, api_version, kind, namespace=None, label_selector=None):
+        self.asked.append(kind)
+        return self.objects.get(kind, [])
+
+
+def condition(ok, message="", type_="Ready"):
+    return {"conditions": [{"type": type_, "status": "True" if ok else "False", "message": message}]}
+
+
+def workload(name, namespace, ready=1, replicas=1):
+    return {
+        "metadata": {"name": name, "namespace": namespace, "generation": 2},
+        "spec": {"replicas": replicas},
+        "status": {"observedGeneration": 2, "readyReplicas": ready, "updatedReplicas": ready},
+    }
+
+
+def world():
+    return {
+        "Node": [{"metadata": {"name": "node1"}, "status": condition(True)}],
+        "Deployment": [
+            workload("coredns", "kube-system"),
+            workload("gitea", "gitea"),
+            workload("shop", "shop"),
+        ],
+        "StatefulSet": [workload("valkey", "platform")],
+        "ClusterIssuer": [{"metadata": {"name": "letsencrypt-prod"}, "status": condition(True)}],
+        "Certificate": [{"metadata": {"name": "shop-tls", "namespace": "shop"}, "status": condition(True)}],
+        "Ingress": [
+            {"metadata": {"name": "shop", "namespace": "shop"}, "spec": {"rules": [{"host": "shop.example.org"}]}}
+        ],
+        "Cluster": [
+            {
+                "metadata": {"name": "apps-pg", "namespace": "databases"},
+                "spec": {"instances": 1},
+                "status": {"phase": "Cluster in healthy state", "readyInstances": 1},
+            }
+        ],
+        "Database": [
+            {
+                "metadata": {
+                    "name": "shop",
+                    "namespace": "databases",
+                    "labels": {"app.kubernetes.io/instance": "shop"},
+                },
+                "status": {"applied": True},
+            }
+        ],
+    }
+
+
+APPS = [{"name": "shop", "namespace": "shop"}]
+
+
+def failing(objects):
+    return [(c.name, c.detail) for c in checks(take(Cluster(objects)), APPS) if not c.ok]
+
+
+def test_each_kind_is_listed_once():
+    cluster = Cluster(world())
+    take(cluster)
+    assert cluster.asked == [kind for _, kind in KINDS.values()]
+
+
+def test_a_healthy_stack_has_no_failing_check():
+    found = checks(take(Cluster(world())), APPS)
+    assert healthy(found)
+    assert [c.name for c in found if not c.ok] == []
+    assert {c.layer for c in found} == {"S2", "S3", "S5"}
+
+
+def test_an_empty_cluster_names_what_is_missing():
+    assert failing({}) == [
+        ("Node", "the cluster has no node"),
+        ("ClusterIssuer", "there is none"),
+        ("Deployment gitea/gitea", "does not exist"),
+        ("Deployment shop/shop", "does not exist"),
+    ]
+
+
+def test_a_pod_that_is_not_ready_is_seen():
+    objects = world()
+    objects["Deployment"][2] = workload("shop", "shop", ready=0)
+    assert failing(objects) == [("Deployment shop/shop", "0/1 ready")]
+
+
+def test_a_rollout_that_has_not_been_observed_is_not_healthy():
+    objects = world()
+    objects["Deployment"][2]["metadata"]["generation"] = 3
+    assert failing(objects) == [("Deployment shop/shop", "1/1 ready")]
+
+
+def test_a_database_that_was_not_applied_says_why():
+    objects = world()
+    objects["Database"][0]["status"] = {"applied": False, "message": "role does not exist"}
+    assert failing(objects) == [("Database databases/shop", "role does not exist")]
+
+
+def test_a_strangers_failing_certificate_is_reported_and_does_not_block():
+    objects = world()
+    objects["Certificate"].append(
+        {"metadata": {"name": "old", "namespace": "legacy"}, "status": condition(False, "DNS problem")}
+    )
+    found = checks(take(Cluster(objects)), APPS)
+    assert [(c.name, c.detail, c.required) for c in found if not c.ok] == [
+        ("Certificate legacy/old", "DNS problem", False)
+    ]
+    assert healthy(found)
