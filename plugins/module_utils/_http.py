@@ -35,12 +35,18 @@ class Response:
             return json.loads(self.body or b"null")
         except ValueError as error:
             raise StackError(
-                f"The answer (HTTP {self.status}) is no JSON: {self.text(200)!r}.",
+                f"The answer (HTTP {self.status}) is no JSON: {self.text[:200]!r}.",
                 "Check that nothing between here and the server answers in its place.",
             ) from error
 
-    def text(self, limit: int = 500) -> str:
-        return self.body[:limit].decode("utf-8", "replace").strip()
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def media_type(self) -> str:
+        """``text/html`` of ``text/html; charset=utf-8``; empty when the server names none."""
+        return self.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
 class Transport(Protocol):
