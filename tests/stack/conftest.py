@@ -1,0 +1,117 @@
+"""The stack on the lab's server: one deployment, then every way of looking at it.
+
+These tests run in file order on one server, as an operator would go: `make stack` resets the server first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+INVENTORY = ROOT / "inventory" / "lab"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One ansible-playbook run: its exit code, its output and its run report."""
+
+    rc: int
+    output: str
+    report: dict[str, Any]
+
+    @property
+    def changed(self) -> list[str]:
+        return [
+            task["name"] for layer in self.report["layers"] for task in layer["tasks"] if task["status"] == "changed"
+        ]
+
+    @property
+    def messages(self) -> list[str]:
+        return [task.get("message", "") for task in self.report["failures"] + self.report["needs_operator"]]
+
+    def layer_seconds(self) -> dict[str, float]:
+        return {layer["layer"]: layer["seconds"] for layer in self.report["layers"]}
+
+
+@pytest.fixture(scope="session")
+def lab() -> dict[str, Any]:
+    return json.loads((ROOT / ".lab" / "lab.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def playbook(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
+    """``playbook("deploy-stack.yml", "--check") -> Run``; output goes to the terminal as it comes."""
+
+    def run(name: str, *arguments: str, cwd: Path = ROOT, inventory: Path = INVENTORY, **environment: str) -> Run:
+        report = tmp_path_factory.mktemp("run") / "report.json"
+        command = ["ansible-playbook", name, "-i", str(inventory), *arguments]
+        start = time.monotonic()
+        print(f"\n$ {' '.join(command)}", flush=True)
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**os.environ, "RAILIANCE_RUN_REPORT": str(report), "ANSIBLE_NOCOLOR": "1", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert process.stdout
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            print(line, end="", flush=True)
+        rc = process.wait()
+        print(f"({time.monotonic() - start:.0f} s)", flush=True)
+        return Run(rc, "".join(lines), json.loads(report.read_text()) if report.exists() else {"layers": []})
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def node(lab: dict[str, Any]) -> Callable[..., str]:
+    """``node("command") -> stdout`` over SSH as the operator; a non-zero exit fails the test."""
+
+    def run(command: str, stdin: str | None = None) -> str:
+        done = subprocess.run(
+            [
+                "ssh",
+                "-i",
+                lab["ssh_key"],
+                "-o",
+                f"UserKnownHostsFile={lab['known_hosts']}",
+                "-o",
+                "StrictHostKeyChecking=yes",
+                "-o",
+                "BatchMode=yes",
+                f"{lab['ssh_user']}@{lab['node_address']}",
+                command,
+            ],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def kubectl(node: Callable[..., str]) -> Callable[..., Any]:
+    """``kubectl("get deploy -n x y -o json")``: text, or the parsed object when JSON was asked for."""
+
+    def run(arguments: str) -> Any:
+        answer = node(f"sudo k3s kubectl {arguments}")
+        return json.loads(answer) if "-o json" in arguments.split("jsonpath")[0] else answer
+
+    return run

@@ -1,0 +1,121 @@
+"""From a clean server to a served application, and everything that must hold afterwards."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from ansible_collections.railiance.stack.plugins.module_utils._http import Http
+from ansible_collections.railiance.stack.plugins.module_utils._smoke import run_checks
+
+APP = "vergabe-teilnahme"
+SITE = "https://vergabe.lab.test"
+FORGE = "https://gitea.lab.test"
+
+
+def look(lab, url, checks):
+    """The failing outcomes of requests from the controller: by the node's address, verified with the lab's CA."""
+    http = Http(ca_file=lab["ca_file"], address=lab["node_address"])
+    outcomes = run_checks(url, checks, lambda target, headers: http.request("GET", target, headers=headers))
+    assert outcomes
+    return [f"{o.name}: {o.detail}" for o in outcomes if not o.ok]
+
+
+def test_one_command_takes_the_clean_server_to_the_application(playbook):
+    run = playbook("deploy-stack.yml")
+    assert run.rc == 0, run.messages
+    assert {"s1", "s2", "s3", "s4", "s5"} <= set(run.layer_seconds())
+    assert "swap | Create the swap file" in " ".join(run.changed) or run.changed
+
+
+def test_the_application_is_served_over_verified_tls(lab):
+    assert (
+        look(
+            lab,
+            SITE,
+            [
+                {"path": "/health/"},
+                {"path": "/", "status": 302, "location": "/ausschreibungen/dashboard/"},
+                {
+                    "path": "/ausschreibungen/dashboard/",
+                    "title": "Übersicht",
+                    "content_type": "text/html",
+                    "assets": True,
+                },
+                {"path": "/ausschreibungen/", "headers": {"HX-Request": "true"}, "excludes": "<html"},
+                {"path": "/admin/login/", "title": "Anmelden"},
+            ],
+        )
+        == []
+    )
+
+
+def test_the_forge_is_served_over_verified_tls(lab):
+    assert look(lab, FORGE, [{"path": "/user/login"}, {"path": "/v2/", "status": 401}]) == []
+
+
+def test_a_second_run_changes_nothing(playbook):
+    run = playbook("deploy-stack.yml")
+    assert (run.rc, run.changed) == (0, [])
+
+
+def test_check_mode_predicts_nothing(playbook):
+    run = playbook("deploy-stack.yml", "--check", "--diff")
+    assert (run.rc, run.changed) == (0, [])
+
+
+def test_the_status_playbook_shows_a_healthy_stack(playbook):
+    assert playbook("playbooks/status.yml").rc == 0
+
+
+def test_check_predicts_exactly_the_planted_drifts_and_the_run_mends_exactly_them(playbook, node, kubectl):
+    node("sudo sed -i '/[[:space:]]swap[[:space:]]/d' /etc/fstab")
+    node("sudo sed -i 's/^MemoryMax=.*/MemoryMax=99M/' /etc/systemd/system/user-$(id -u).slice.d/limits.conf")
+    kubectl(f"-n {APP} scale deployment {APP} --replicas=2")
+    kubectl(f"-n databases label secret -l app.kubernetes.io/instance={APP} cnpg.io/reload-")
+    kubectl(
+        f"-n {APP} patch ingress {APP} --type=json "
+        '-p \'[{"op": "replace", "path": "/spec/rules/0/host", "value": "wrong.lab.test"}]\''
+    )
+    predicted = playbook("deploy-stack.yml", "--check", "--diff")
+    assert predicted.rc == 0, predicted.messages
+    assert len(predicted.changed) == 5, predicted.changed
+    mended = playbook("deploy-stack.yml")
+    assert mended.rc == 0, mended.messages
+    # A handler (the reload of systemd) follows its task in the real run and is no change of its own.
+    assert mended.changed == predicted.changed
+    again = playbook("deploy-stack.yml")
+    assert (again.rc, again.changed) == (0, [])
+
+
+def test_a_lost_image_comes_back_from_the_registry_by_digest(kubectl, node, lab):
+    pods = kubectl(f"-n {APP} get pods -l app.kubernetes.io/name={APP} -o json")["items"]
+    [image] = {pod["spec"]["containers"][0]["image"] for pod in pods}
+    assert image.startswith("gitea.lab.test/apps/vergabe-teilnahme@sha256:")
+    digest = image.partition("@")[2]
+    names = [line for line in node("sudo k3s ctr images ls -q").splitlines() if "vergabe-teilnahme" in line]
+    assert names
+    node("sudo k3s ctr images rm --sync " + " ".join(names))
+    kubectl(f"-n {APP} delete pod -l app.kubernetes.io/name={APP} --wait=true")
+    kubectl(f"-n {APP} rollout status deployment {APP} --timeout=120s")
+    events = kubectl(f"-n {APP} get events --field-selector reason=Pulled -o json")["items"]
+    assert any("Successfully pulled" in event["message"] and digest in event["message"] for event in events)
+    deadline = time.monotonic() + 30
+    while look(lab, SITE, [{"path": "/health/"}]):
+        assert time.monotonic() < deadline, "the application did not come back"
+        time.sleep(0.5)
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ('{"name": "x", "hots": "x.lab.test"}', "stack_apps[0].hots"),
+        ('{"host": "x.lab.test"}', "stack_apps[0].name"),
+        ('{"name": "x", "host": "x.lab.test", "replicas": "many"}', "stack_apps[0].replicas"),
+    ],
+)
+def test_a_wrong_entry_is_named_before_anything_changes(playbook, entry, expected):
+    run = playbook("deploy-stack.yml", "-e", '{"stack_apps": [' + entry + "]}")
+    assert run.rc != 0
+    assert run.changed == []
+    assert any(expected in message for message in run.messages), run.messages
