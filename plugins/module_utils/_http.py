@@ -144,6 +144,33 @@ class HttpsTransport:
         )
 
 
+class Http:
+    """Requests by whole URL; one kept connection a server.
+
+    :param ca_file: PEM file trusted in addition to the system's certificates.
+    :param address: connect there whatever the URL's name resolves to; certificates are checked against the name.
+    """
+
+    def __init__(self, *, ca_file: str | None = None, address: str | None = None, timeout: float = 30) -> None:
+        self._ca_file = ca_file or ""
+        self._address = address or ""
+        self._timeout = timeout
+        self._servers: dict[str, HttpsTransport] = {}
+
+    def request(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Response:
+        """:raises StackError: when no answer came, or the URL is not https."""
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if origin not in self._servers:
+            self._servers[origin] = HttpsTransport(
+                origin, ca_file=self._ca_file, address=self._address, timeout=self._timeout
+            )
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        return self._servers[origin].request(method, path, headers=headers, body=body)
+
+
 class _Connection(http.client.HTTPSConnection):
     """Connects to ``address``, if given, and verifies the name all the same."""
 
