@@ -1,0 +1,117 @@
+"""The same stack from an installed artifact in an empty folder, on the node itself, and from release downloads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import ansible_collections
+
+ROOT = Path(__file__).resolve().parents[2]
+SITE_PACKAGES = next(Path(p) for p in ansible_collections.__path__ if "site-packages" in p)
+DEPENDENCIES = ("kubernetes/core", "community/general", "ansible/posix")
+REMOTE = "/home/operator/railiance.stack"
+
+
+def test_the_installed_collection_converges_from_an_empty_folder(playbook, tmp_path):
+    galaxy = Path(sys.executable).parent / "ansible-galaxy"
+    subprocess.run([galaxy, "collection", "build", str(ROOT), "--output-path", str(tmp_path)], check=True)
+    [artifact] = tmp_path.glob("railiance-stack-*.tar.gz")
+    collections = tmp_path / "collections"
+    subprocess.run(
+        [galaxy, "collection", "install", str(artifact), "--no-deps", "--collections-path", str(collections)],
+        check=True,
+    )
+    for name in DEPENDENCIES:
+        link = collections / "ansible_collections" / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(SITE_PACKAGES / name)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    run = playbook(
+        "railiance.stack.deploy_stack",
+        "-e",
+        "stack_confirm=false",
+        cwd=empty,
+        ANSIBLE_CONFIG="/dev/null",
+        ANSIBLE_COLLECTIONS_PATH=str(collections),
+        ANSIBLE_CALLBACKS_ENABLED="railiance.stack.run_report",
+        ANSIBLE_PIPELINING="1",
+    )
+    assert (run.rc, run.changed) == (0, []), run.messages
+
+
+def test_the_node_converges_itself(node, lab):
+    """``-c local --become -l HOST`` from a checkout on the node, with ansible-core and nothing of ours installed."""
+    version = subprocess.run(
+        [sys.executable, "-c", "import ansible.release; print(ansible.release.__version__)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    node(
+        "command -v ~/ansible/bin/ansible-playbook >/dev/null || { sudo apt-get install -y -qq python3-venv >/dev/null "
+        f"&& python3 -m venv ~/ansible && ~/ansible/bin/pip install -q ansible-core=={version}; }}"
+    )
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    checkout = subprocess.run(
+        ["tar", "-cz", "--null", "-T", "-", ".lab/ca.crt", ".lab/acme-ca.crt"],
+        cwd=ROOT,
+        input=files,
+        capture_output=True,
+        check=True,
+    ).stdout
+    collections = subprocess.run(
+        ["tar", "-cz", *DEPENDENCIES], cwd=SITE_PACKAGES, capture_output=True, check=True
+    ).stdout
+    _unpack(lab, f"rm -rf {REMOTE} && mkdir -p {REMOTE} && tar -xz -C {REMOTE}", checkout)
+    _unpack(
+        lab,
+        f"mkdir -p {REMOTE}/.collections/ansible_collections && tar -xz -C {REMOTE}/.collections/ansible_collections",
+        collections,
+    )
+    facts = json.dumps(lab).replace(str(ROOT / ".lab"), f"{REMOTE}/.lab")
+    node(f"cat > {REMOTE}/.lab/lab.json", stdin=facts)
+    report = f"{REMOTE}/.lab/report.json"
+    node(
+        f"cd {REMOTE} && RAILIANCE_RUN_REPORT={report} ANSIBLE_CALLBACKS_ENABLED=railiance.stack.run_report "
+        "~/ansible/bin/ansible-playbook deploy-stack.yml -i inventory/lab -c local --become -l node1"
+    )
+    layers = json.loads(node(f"cat {report}"))["layers"]
+    assert [t["name"] for layer in layers for t in layer["tasks"] if t["status"] == "changed"] == []
+
+
+def test_release_downloads_give_the_same_server(playbook, lab):
+    """k3s and Helm by URL with the published checksum file, from a local server in the releases' own layout."""
+    run = playbook(
+        "deploy-stack.yml",
+        "--tags",
+        "s2",
+        "-e",
+        json.dumps(
+            {
+                "k3s_bundle_dir": "",
+                "k3s_release_url": f"{lab['release_url']}/k3s-io/k3s/releases/download",
+                "k3s_helm_url": lab["release_url"],
+            }
+        ),
+    )
+    assert (run.rc, run.changed) == (0, []), run.messages
+
+
+def _unpack(lab, command, archive):
+    subprocess.run(
+        [
+            "ssh",
+            "-i",
+            lab["ssh_key"],
+            "-o",
+            f"UserKnownHostsFile={lab['known_hosts']}",
+            f"{lab['ssh_user']}@{lab['node_address']}",
+            command,
+        ],
+        input=archive,
+        check=True,
+    )
