@@ -1,0 +1,38 @@
+"""The container's own health check: ask /health/ as the proxy would, exit 0 when it answers 200."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import sys
+
+
+def host_header(allowed_hosts: str) -> str:
+    """Return a Host header that Django accepts: the first allowed host, wildcards filled in."""
+    first = allowed_hosts.split(",")[0].strip()
+    if first in ("", "*"):
+        return "localhost"
+    return f"www{first}" if first.startswith(".") else first
+
+
+def main() -> int:
+    """Return the exit code and print the cause when it is not 0."""
+    connection = http.client.HTTPConnection("127.0.0.1", int(os.environ.get("PORT", "8000")), timeout=5)
+    headers = {"Host": host_header(os.environ.get("ALLOWED_HOSTS", "")), "X-Forwarded-Proto": "https"}
+    try:
+        connection.request("GET", "/health/", headers=headers)
+        response = connection.getresponse()
+        body = response.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        print(f"no answer: {error}")
+        return 1
+    finally:
+        connection.close()
+    if response.status != 200:
+        print(f"HTTP {response.status}: {body[:200]}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
