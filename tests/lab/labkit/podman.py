@@ -69,6 +69,16 @@ def create(names: Names, name: str, image: str, options: Sequence[str]) -> None:
     )  # fmt: skip
 
 
+def fixed_address(address: str) -> list[str]:
+    """Return podman's options for an address that stays.
+
+    The hardware address stays with it: a new one after each start would leave the neighbours with a stale entry, and
+    the machine unreachable for seconds.
+    """
+    octets = ":".join(f"{octet:02x}" for octet in ipaddress.IPv4Address(address).packed)
+    return [f"--ip={address}", f"--mac-address=02:00:{octets}"]
+
+
 def spec(image: str, options: Sequence[str]) -> str:
     """Return a short hash over what a container is made from."""
     return hashlib.sha256(repr((image, list(options), _systemd_options())).encode()).hexdigest()[:16]

@@ -120,10 +120,10 @@ def configure(here: State, services: str, nodes: Mapping[str, str]) -> dict[str,
 
 
 def options(here: State, address: str, coredns: Path) -> list[str]:
-    """Return podman's options for the services container; ``coredns`` is the program's path on this machine."""
+    """Return podman's options for the services container at ``address``; ``coredns`` is the program's path on this machine."""
     return [
         "--hostname=services",
-        f"--ip={address}",
+        *podman.fixed_address(address),
         "--dns=127.0.0.1",
         "--dns-search=.",
         f"--volume={coredns}:/usr/local/bin/coredns:ro",

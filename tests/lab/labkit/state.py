@@ -58,6 +58,11 @@ class State:
         return self.root / "releases"
 
     @property
+    def checksums(self) -> Path:
+        """The checksum files that upstream publishes beside its programs."""
+        return self.root / "checksums"
+
+    @property
     def apps(self) -> Path:
         """Git repositories made of the example applications."""
         return self.root / "apps"

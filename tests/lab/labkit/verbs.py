@@ -84,7 +84,7 @@ def down(checkout: Path, say: Say) -> None:
             command.run(["podman", "network", "rm", names.network])
         for path in (here.ca, here.acme_ca):
             path.unlink(missing_ok=True)
-        for directory in (here.ssh, here.services, here.bundle, here.releases, here.apps):
+        for directory in (here.ssh, here.services, here.bundle, here.releases, here.checksums, here.apps):
             if directory.exists():
                 shutil.rmtree(directory)
 
@@ -159,9 +159,7 @@ def _place_bundle(here: State, bundle: Path | None) -> bool:
         if "k3s" in files:
             # "k3s version v1.35.4+k3s1 (…)"
             version = command.output([str(files["k3s"]), "--version"]).split()[2]
-        checksums = here.root / "checksums"
-        checksums.mkdir(exist_ok=True)
-        mounts.place(mounts.release_files(files, version, checksums), here.releases)
+        mounts.place(mounts.release_files(files, version, here.checksums), here.releases)
     return changed
 
 
