@@ -31,24 +31,31 @@ def run(
     *,
     stdin: bytes | None = None,
     env: Mapping[str, str] | None = None,
-    ok: Sequence[int] = (0,),
+    ok: Sequence[int] | None = (0,),
     timeout: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``argv`` and return its result, text decoded as UTF-8.
 
-    ``ok`` lists the exit codes that are answers; every other one raises CommandError, and so does a
-    program that is still running after ``timeout`` seconds.
+    ``ok`` lists the exit codes that are answers, None means that each is; every other one raises CommandError.
+    A program that is still running after ``timeout`` seconds raises LabError.
     """
     try:
-        done = subprocess.run(list(argv), input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,
-                              capture_output=True, env=env, timeout=timeout, check=False)
+        done = subprocess.run(
+            list(argv),
+            input=stdin,
+            stdin=None if stdin is not None else subprocess.DEVNULL,
+            capture_output=True,
+            env=env,
+            timeout=timeout,
+            check=False,
+        )
     except subprocess.TimeoutExpired as late:
         raise LabError(f"`{shlex.join(argv)}` was still running after {late.timeout:.0f} s") from late
     except FileNotFoundError as missing:
         raise LabError(f"The program {argv[0]} is not installed on this machine.") from missing
     stdout = done.stdout.decode("utf-8", "replace")
     stderr = done.stderr.decode("utf-8", "replace")
-    if done.returncode not in ok:
+    if ok is not None and done.returncode not in ok:
         raise CommandError(argv, done.returncode, stdout, stderr)
     return subprocess.CompletedProcess(list(argv), done.returncode, stdout, stderr)
 

@@ -27,9 +27,7 @@ def prepare(say: Callable[[str], None]) -> None:
         say(f"install {' '.join(missing)}")
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         command.run(["apt-get", "update", "--quiet"], env=environment)
-        command.run(
-            ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *missing], env=environment
-        )
+        command.run(["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *missing], env=environment)
     for name, minimum in _KERNEL_MINIMUM.items():
         setting = Path("/proc/sys", *name.split("."))
         if int(setting.read_text()) < minimum:
@@ -39,7 +37,10 @@ def prepare(say: Callable[[str], None]) -> None:
 def missing_packages() -> list[str]:
     """Return which of PACKAGES this machine does not have."""
     if not shutil.which("dpkg-query"):
-        raise LabError(f"This machine is no Debian or Ubuntu. The lab needs these packages of Debian: {', '.join(PACKAGES)}.")
-    listed = command.run(["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *PACKAGES], ok=(0, 1))
+        raise LabError(
+            f"This machine is no Debian or Ubuntu. The lab needs these packages of it: {', '.join(PACKAGES)}."
+        )
+    query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *PACKAGES]
+    listed = command.run(query, ok=(0, 1))
     installed = {line.split()[0] for line in listed.stdout.splitlines() if line.endswith(" installed")}
     return [package for package in PACKAGES if package not in installed]

@@ -154,7 +154,9 @@ def _taken_networks() -> list[str]:
     routes: list[dict[str, Any]] = json.loads(command.output(["ip", "-json", "-4", "route"]))
     taken = [route["dst"] for route in routes if route["dst"] != "default"]
     names = command.output(["podman", "network", "ls", "--quiet"]).split()
-    networks: list[dict[str, Any]] = json.loads(command.output(["podman", "network", "inspect", *names])) if names else []
+    networks: list[dict[str, Any]] = (
+        json.loads(command.output(["podman", "network", "inspect", *names])) if names else []
+    )
     taken += [subnet["subnet"] for network in networks for subnet in network.get("subnets") or []]
     return [text for text in taken if ":" not in text]
 

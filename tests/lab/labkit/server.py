@@ -6,7 +6,6 @@ import ipaddress
 import os
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -83,7 +82,7 @@ def place(name: str, repository: Repository) -> bool:
     git = f"{repository.path}/.git"
     script = (
         f'[ "$(cat {git}/refs/heads/main 2>/dev/null)" = {repository.commit} ] && exit 0; '
-        "printf '%s %s' \"$(id -u {user})\" \"$(id -g {user})\"; exit 3"
+        'printf \'%s %s\' "$(id -u {user})" "$(id -g {user})"; exit 3'
     ).replace("{user}", SSH_USER)
     done = command.run(["podman", "exec", name, "sh", "-c", script], ok=(0, 3))
     if done.returncode == 0:
@@ -118,7 +117,7 @@ def remove_volume(volume: str, directory: Path) -> None:
 
 def swap_off(path: Path) -> None:
     """Take a swap file out of use; nothing happens when it is not in use."""
-    done = command.run(["swapoff", str(path)], ok=(0, 255, 4, 1, 2, 8, 16, 32, 64))
+    done = command.run(["swapoff", str(path)], ok=None)
     # The kernel answers EINVAL for a file that it does not swap to. /proc/swaps cannot be asked: it shows the file
     # under a path of the server's, which is gone.
     if done.returncode and "Invalid argument" not in done.stderr:
@@ -160,16 +159,16 @@ def _wait_for_boot(name: str, node: str, *, clean: bool) -> None:
     """Wait until systemd lets users in; on a ``clean`` server until it is `running`, with no failed unit."""
     answers = {"running"} if clean else {"running", "degraded", "starting"}
     deadline = time.monotonic() + _BOOT_TIMEOUT
+    inside = ["podman", "exec", name, "systemctl"]
     said = ""
     while time.monotonic() < deadline:
         # Fails while the container or its bus is not there yet; the answer is in the words, not in the code.
-        done = subprocess.run(["podman", "exec", name, "systemctl", "is-system-running"], capture_output=True, text=True,
-                              stdin=subprocess.DEVNULL, check=False)
+        done = command.run([*inside, "is-system-running"], ok=None)
         said = done.stdout.strip() or done.stderr.strip()
-        if said in answers and (clean or command.succeeds(["podman", "exec", name, "systemctl", "-q", "is-active", *_LOGIN])):
+        if said in answers and (clean or command.succeeds([*inside, "--quiet", "is-active", *_LOGIN])):
             return
         if clean and said == "degraded":
             break
         time.sleep(0.1)
-    failed = command.run(["podman", "exec", name, "systemctl", "--failed", "--no-legend", "--plain"], ok=(0, 1, 125, 255))
+    failed = command.run([*inside, "--failed", "--no-legend", "--plain"], ok=None)
     raise LabError(f"{node} did not come up: {said}. Failed units: {failed.stdout.strip() or 'none known'}")

@@ -88,7 +88,7 @@ def host_resolvers(resolv_conf: str, fallback: Callable[[], str]) -> list[str]:
     """
 
     def listed(text: str) -> list[str]:
-        return [words[1] for words in map(str.split, text.splitlines()) if words[:1] == ["nameserver"] and len(words) > 1]
+        return [words[1] for words in map(str.split, text.splitlines()) if words[:1] == ["nameserver"] and words[1:]]
 
     def reachable(addresses: list[str]) -> list[str]:
         return [one for one in addresses if not ipaddress.ip_address(one.partition("%")[0]).is_loopback]
@@ -120,7 +120,7 @@ def configure(here: State, services: str, nodes: Mapping[str, str]) -> dict[str,
 
 
 def options(here: State, address: str, coredns: Path) -> list[str]:
-    """Return podman's options for the services container at ``address``; ``coredns`` is the program's path on this machine."""
+    """Return podman's options for the services container at ``address``; ``coredns`` is the program on this machine."""
     return [
         "--hostname=services",
         *podman.fixed_address(address),
@@ -213,8 +213,9 @@ def _ensure_certificate(here: State, address: str) -> None:
         # The authority's key signs one certificate and goes away with the directory.
         command.run(
             [
-                "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "825",
-                "-subj", f"/CN=ACME endpoint of {ZONE}", "-keyout", f"{made}/ca.key", "-out", f"{made}/ca.crt",
+                "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-days", "825", "-subj", f"/CN=ACME endpoint of {ZONE}",
+                "-keyout", f"{made}/ca.key", "-out", f"{made}/ca.crt",
                 "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
             ]
         )  # fmt: skip
@@ -234,10 +235,12 @@ def _ensure_certificate(here: State, address: str) -> None:
         command.run(
             [
                 "openssl", "x509", "-req", "-days", "825", "-in", f"{made}/pebble.csr", "-CA", f"{made}/ca.crt",
-                "-CAkey", f"{made}/ca.key", "-CAcreateserial", "-extfile", str(extensions), "-out", f"{made}/pebble.crt",
+                "-CAkey", f"{made}/ca.key", "-CAcreateserial", "-extfile", str(extensions),
+                "-out", f"{made}/pebble.crt",
             ]
         )  # fmt: skip
-        # The certificate comes last: cut off before it, the old one does not fit the new authority and all is made anew.
+        # The certificate comes last: cut off before it, the old one does not fit the new authority, and the next run
+        # makes all three again.
         state.write(here.acme_ca, (made / "ca.crt").read_text(encoding="ascii"))
         state.write(key, (made / "pebble.key").read_text(encoding="ascii"), 0o600)
         state.write(certificate, (made / "pebble.crt").read_text(encoding="ascii"))

@@ -51,7 +51,7 @@ def ensure(here: State, nodes: Mapping[str, str]) -> None:
 def client_configuration(here: State, nodes: Mapping[str, str]) -> str:
     """Return the text of the client configuration."""
     blocks = [
-        f'Host {name}\n    HostName {address}\n    HostKeyAlias {name}\n    User {SSH_USER}\n'
+        f"Host {name}\n    HostName {address}\n    HostKeyAlias {name}\n    User {SSH_USER}\n"
         f'    IdentityFile "{private_key(here)}"\n    IdentitiesOnly yes\n'
         f'    UserKnownHostsFile "{known_hosts(here)}"\n    GlobalKnownHostsFile none\n    StrictHostKeyChecking yes\n'
         for name, address in nodes.items()
@@ -76,7 +76,7 @@ def replace_process(here: State, node: str, words: Sequence[str]) -> None:
     argv = ["ssh", "-F", str(configuration(here)), node]
     if words:
         argv += ["--", shlex.join(words)]
-    os.execvp("ssh", argv)
+    os.execvp("ssh", argv)  # noqa: S606 - there is no shell in between, as intended
 
 
 def _ensure_key(private: Path, comment: str) -> None:
