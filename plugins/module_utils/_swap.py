@@ -148,7 +148,7 @@ class SwapFile:
         if free < size:
             raise StackError(
                 f"{self.wanted.path} needs {self.wanted.size_mib} MiB, but {folder} has only {free // _MIB} MiB free.",
-                "Free space there, or lower swap_size.",
+                "Free space there, or lower swap_size_mb.",
             )
         if current.used_kib:
             match = re.search(r"^MemAvailable:\s+(\d+) kB", Path(self.files.meminfo).read_text(), re.MULTILINE)
@@ -247,15 +247,6 @@ class SwapFile:
                     lambda: Path(self.files.swappiness).write_text(value),
                 )
             )
-
-
-def parse_size(size: str) -> int:
-    """``4G``, ``512M`` or ``4GiB`` in MiB. :raises StackError: for anything else."""
-    match = re.fullmatch(r"\s*(\d+)\s*([MG])(?:i?B)?\s*", size, re.IGNORECASE)
-    mib = int(match[1]) * (1024 if match[2].upper() == "G" else 1) if match else 0
-    if mib < 1:
-        raise StackError(f"The size {size!r} is not of the form 4G or 512M.", "Correct swap_size.")
-    return mib
 
 
 def _escape(path: str) -> str:

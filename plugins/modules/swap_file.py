@@ -29,9 +29,9 @@ options:
     description: The swap file, on a file system that carries swap files; its folder must exist.
     type: path
     default: /swapfile
-  size:
-    description: Its size, V(4G) or V(512M), in binary units.
-    type: str
+  size_mb:
+    description: Its size in MiB.
+    type: int
     required: true
   swappiness:
     description: Value of C(vm.swappiness), now and in O(sysctl_file); left alone when not given.
@@ -45,7 +45,7 @@ options:
 EXAMPLES = r"""
 - name: Keep 4 GiB of swap
   railiance.stack.swap_file:
-    size: 4G
+    size_mb: 4096
     swappiness: 10
 """
 
@@ -55,29 +55,28 @@ plan:
   returned: success
   type: list
   elements: dict
-size_mib:
-  description: Size asked for, in MiB.
-  returned: success
-  type: int
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._host import Work, run_host_module
-from ansible_collections.railiance.stack.plugins.module_utils._swap import SwapFile, Wanted, parse_size
+from ansible_collections.railiance.stack.plugins.module_utils._swap import SwapFile, Wanted
 
 
 def look(module: AnsibleModule) -> Work:
     options = module.params
-    wanted = Wanted(options["path"], parse_size(options["size"]), options["swappiness"], options["sysctl_file"])
+    if options["size_mb"] < 1:
+        raise StackError(f"size_mb of {options['path']} is {options['size_mb']}.", "Give at least 1.")
+    wanted = Wanted(options["path"], options["size_mb"], options["swappiness"], options["sysctl_file"])
     plan = SwapFile(wanted, module.run_command).plan()
-    return Work(plan, {"size_mib": wanted.size_mib})
+    return Work(plan)
 
 
 def main() -> None:
     run_host_module(
         {
             "path": {"type": "path", "default": "/swapfile"},
-            "size": {"type": "str", "required": True},
+            "size_mb": {"type": "int", "required": True},
             "swappiness": {"type": "int"},
             "sysctl_file": {"type": "path", "default": "/etc/sysctl.d/90-railiance-swap.conf"},
         },

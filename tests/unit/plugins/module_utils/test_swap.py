@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.railiance.stack.plugins.module_utils import _swap as swap
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._swap import Files, SwapFile, Wanted
 
@@ -211,14 +210,3 @@ def test_a_missing_folder_is_named(machine: Machine):
     machine.path = machine.path.parent / "none" / "swapfile"
     with pytest.raises(StackError, match=r"^The folder .*/none of the swap file cannot be used: No such file"):
         machine.converge()
-
-
-@pytest.mark.parametrize(("size", "mib"), [("4G", 4096), ("512M", 512), ("1GiB", 1024), (" 2 gb ", 2048)])
-def test_sizes(size: str, mib: int):
-    assert swap.parse_size(size) == mib
-
-
-@pytest.mark.parametrize("size", ["4", "G", "4T", "0G", "-1G", ""])
-def test_other_sizes_are_refused(size: str):
-    with pytest.raises(StackError, match="is not of the form 4G or 512M"):
-        swap.parse_size(size)
