@@ -114,7 +114,7 @@ def base_rootfs(cache: Path, say: Callable[[str], None] = lambda text: None) -> 
     target = cache / "debian" / base_key() / "rootfs.tar"
     if target.exists():
         return target
-    with _locked(cache / "debian"):
+    with locked(cache / "debian"):
         if target.exists():
             return target
         for left in (cache / "debian").glob("making-*"):
@@ -147,7 +147,7 @@ def base_image(cache: Path, say: Callable[[str], None] = lambda text: None) -> s
     if not command.succeeds(["podman", "image", "exists", reference]):
         packed = base_rootfs(cache, say)
         say("import the Debian base")
-        with _locked(cache / "debian"):
+        with locked(cache / "debian"):
             if not command.succeeds(["podman", "image", "exists", reference]):
                 command.run(["podman", "import", "--change=CMD=/bin/bash", str(packed), reference])
     return reference
@@ -162,9 +162,9 @@ def _host_codename() -> str:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Hold the directory's lock: two checkouts share one cache and may want the same thing at once."""
+def locked(directory: Path, name: str = ".lock") -> Iterator[None]:
+    """Hold the lock ``name`` in ``directory``: two checkouts share one cache and may want the same thing at once."""
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory / ".lock").open("w") as handle:
+    with (directory / name).open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from . import command, debian
+from . import cache, command, debian
 
 LAB = Path(__file__).resolve().parents[1]
 SERVER_RECIPE = LAB / "server"
@@ -23,26 +23,15 @@ def _quiet(text: str) -> None:
     """Say nothing: the default of the functions that report what they do."""
 
 
-def tree_digest(directory: Path) -> str:
-    """Return a hash over the names, modes and contents of every file below ``directory``."""
-    total = hashlib.sha256()
-    for path in sorted(directory.rglob("*")):
-        if path.is_file():
-            executable = path.stat().st_mode & 0o100
-            total.update(f"{path.relative_to(directory)} {executable} ".encode())
-            total.update(hashlib.sha256(path.read_bytes()).digest())
-    return total.hexdigest()
-
-
 def server_key() -> str:
     """Return the key of the server image: base, recipe and the certificates that this machine trusts."""
-    parts = (debian.base_key(), tree_digest(SERVER_RECIPE), _file_digest(debian.HOST_TRUST))
+    parts = (debian.base_key(), cache.tree_sha256(SERVER_RECIPE), cache.file_sha256(debian.HOST_TRUST))
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def services_key() -> str:
     """Return the key of the services image."""
-    return hashlib.sha256(repr((server_key(), tree_digest(SERVICES_RECIPE))).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((server_key(), cache.tree_sha256(SERVICES_RECIPE))).encode()).hexdigest()[:16]
 
 
 def server_reference() -> str:
@@ -55,28 +44,38 @@ def services_reference() -> str:
     return f"{SERVICES_REPOSITORY}:{services_key()}"
 
 
-def server_image(cache: Path, say: Say = _quiet) -> str:
-    """Return the reference of the server image, building it when missing."""
+def server_image(root: Path, say: Say = _quiet) -> str:
+    """Return the reference of the server image, building it when missing. ``root`` is the cache."""
     reference = server_reference()
-    if not command.succeeds(["podman", "image", "exists", reference]):
-        base = debian.base_image(cache, say)
-        say("build the server image")
-        with tempfile.TemporaryDirectory(prefix="railiance-server-") as work:
-            context = Path(work, "context")
-            shutil.copytree(SERVER_RECIPE, context)
-            _write_trust(context / "trust", debian.base_rootfs(cache, say))
-            _build(context, base, reference)
+    if _exists(reference):
+        return reference
+    base = debian.base_image(root, say)
+    with debian.locked(root / "locks", "server-image"):
+        if not _exists(reference):
+            say("build the server image")
+            with tempfile.TemporaryDirectory(prefix="railiance-server-") as work:
+                context = Path(work, "context")
+                shutil.copytree(SERVER_RECIPE, context)
+                _write_trust(context / "trust", debian.base_rootfs(root, say))
+                _build(context, base, reference)
     return reference
 
 
-def services_image(cache: Path, say: Say = _quiet) -> str:
-    """Return the reference of the services image, building it when missing."""
+def services_image(root: Path, say: Say = _quiet) -> str:
+    """Return the reference of the services image, building it when missing. ``root`` is the cache."""
     reference = services_reference()
-    if not command.succeeds(["podman", "image", "exists", reference]):
-        base = server_image(cache, say)
-        say("build the services image")
-        _build(SERVICES_RECIPE, base, reference)
+    if _exists(reference):
+        return reference
+    base = server_image(root, say)
+    with debian.locked(root / "locks", "services-image"):
+        if not _exists(reference):
+            say("build the services image")
+            _build(SERVICES_RECIPE, base, reference)
     return reference
+
+
+def _exists(reference: str) -> bool:
+    return command.succeeds(["podman", "image", "exists", reference])
 
 
 def _build(context: Path, base: str, reference: str) -> None:
@@ -96,7 +95,3 @@ def _write_trust(directory: Path, base_rootfs: Path) -> None:
     directory.mkdir()
     for number, pem in enumerate(debian.host_trust(known)):
         (directory / f"host-{number:03}.crt").write_text(pem + "\n", encoding="ascii")
-
-
-def _file_digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
