@@ -71,7 +71,8 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+# Vite's output; the image holds only what was collected from it.
+STATICFILES_DIRS = [path for path in [BASE_DIR / "static"] if path.is_dir()]
 
 # Without a media volume uploads are switched off: files in the container's own layer would be lost with it.
 MEDIA_ROOT = os.environ.get("MEDIA_ROOT", "")
