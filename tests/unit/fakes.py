@@ -131,7 +131,7 @@ class FakeKube:
         self._namespace_exists(ref)
         self._raise("apply", ref)
         old = self.objects.get(ref)
-        return self._keep("apply", ref, _merge(copy.deepcopy(old or {}), obj), dry_run)
+        return self._keep("apply", ref, _merge(copy.deepcopy(old or {}), obj), dry_run, manager)
 
     def create(self, obj: Object, *, dry_run: bool = False) -> Object:
         generated = obj["metadata"].get("generateName")
@@ -226,9 +226,9 @@ class FakeKube:
             if key in self.errors:
                 raise self.errors.pop(key)
 
-    def _keep(self, verb: str, ref: Ref, obj: Object, dry_run: bool) -> Object:
+    def _keep(self, verb: str, ref: Ref, obj: Object, dry_run: bool, manager: str = FIELD_MANAGER) -> Object:
         old = self.objects.get(ref)
-        new = self._stamp(obj, old)
+        new = self._stamp(obj, old, manager)
         if dry_run:
             self.dry_runs.append((verb, ref))
             return new
@@ -238,11 +238,14 @@ class FakeKube:
             self.on_write(self, verb, ref)
         return copy.deepcopy(self.objects.get(ref, new))
 
-    def _stamp(self, obj: Object, old: Object | None) -> Object:
+    def _stamp(self, obj: Object, old: Object | None, manager: str = "") -> Object:
         """What the server adds: uid, resourceVersion, generation, and ``data`` out of ``stringData``."""
         for key, value in (obj.pop("stringData", None) or {}).items():
             obj.setdefault("data", {})[key] = base64.b64encode(value.encode()).decode()
         meta = obj["metadata"]
+        if manager:
+            entries = [e for e in meta.get("managedFields") or [] if e.get("manager") != manager]
+            meta["managedFields"] = [*entries, {"manager": manager, "operation": "Apply"}]
         before = (old or {}).get("metadata") or {}
         meta["uid"] = before.get("uid") or meta.get("uid") or f"uid-{next(self._versions)}"
         same = old is not None and _content(old) == _content(obj)
