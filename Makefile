@@ -29,7 +29,8 @@ test: ## Everything that must hold
 		"lint=$(MAKE) --no-print-directory lint" \
 		"types=$(MAKE) --no-print-directory types" \
 		"unit=$(MAKE) --no-print-directory unit" \
-		"sanity=$(MAKE) --no-print-directory sanity"
+		"sanity=$(MAKE) --no-print-directory sanity" \
+		"molecule=$(MAKE) --no-print-directory molecule"
 
 $(VENV)/.complete: requirements/dev.txt
 	@$(PYTHON) -m venv --clear $(VENV)
@@ -50,6 +51,9 @@ unit: ## Unit tests
 
 sanity: ## ansible-test sanity on a built and installed copy
 	@tests/sanity/run
+
+molecule: ## The roles of S1 on clean containers
+	@molecule test --scenario-name s1_host
 
 lab-build: ## The lab's bundle, from package registries into the cache
 	@$(LAB) build
