@@ -30,12 +30,14 @@ def test_the_installed_collection_converges_from_an_empty_folder(playbook, tmp_p
         link.symlink_to(SITE_PACKAGES / name)
     empty = tmp_path / "empty"
     empty.mkdir()
+    config = tmp_path / "empty.cfg"
+    config.touch()
     run = playbook(
         "railiance.stack.deploy_stack",
         "-e",
         "stack_confirm=false",
         cwd=empty,
-        ANSIBLE_CONFIG="/dev/null",
+        ANSIBLE_CONFIG=str(config),
         ANSIBLE_COLLECTIONS_PATH=str(collections),
         ANSIBLE_CALLBACKS_ENABLED="railiance.stack.run_report",
         ANSIBLE_PIPELINING="1",
