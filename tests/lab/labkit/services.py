@@ -6,10 +6,11 @@ import hashlib
 import ipaddress
 import json
 import re
+import socket
 import ssl
+import struct
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,6 +29,7 @@ SERVICE_NAMES = ("ns", "pebble", "releases")
 # reboot until they are renewed.
 _ROOTS_KEPT = 5
 _START_TIMEOUT = 30.0
+_QUERY_ID = 0x4C42
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 
 
@@ -157,16 +159,19 @@ def ensure(
         podman.execute(names.services, ["systemctl", "restart", *units])
     # Written last: a run that is cut off before this line restarts the units once more than needed, never less.
     state.write(here.services / "in-use.json", json.dumps(configured))
-    if refresh_root(here, address):
+    _wait_for(lambda: resolves(address, f"pebble.{ZONE}"), f"The name server at {address} does not answer", names)
+    _wait_for(lambda: _fetch(f"http://{address}:{RELEASES_PORT}/"), "The download site does not answer", names)
+    if refresh_root(here, address, names):
         say("Pebble has a new root certificate: .lab/ca.crt")
 
 
-def refresh_root(here: State, address: str) -> bool:
+def refresh_root(here: State, address: str, names: Names) -> bool:
     """Put Pebble's issuing root at the head of .lab/ca.crt; return whether it was not there.
 
     Pebble keeps nothing: it makes a new root each time it starts. Waits until it answers.
     """
-    current = _fetch(f"https://{address}:{ACME_MANAGEMENT_PORT}/roots/0", here.acme_ca)
+    url = f"https://{address}:{ACME_MANAGEMENT_PORT}/roots/0"
+    current = _wait_for(lambda: _fetch(url, here.acme_ca), "Pebble does not answer", names)
     known = here.ca.read_text(encoding="ascii") if here.ca.exists() else ""
     return state.write(here.ca, roots(current, known))
 
@@ -177,21 +182,54 @@ def roots(current: str, known: str) -> str:
     return "\n".join(ordered[:_ROOTS_KEPT]) + "\n"
 
 
-def _fetch(url: str, ca: Path) -> str:
-    context = ssl.create_default_context(cafile=str(ca))
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+def resolves(server: str, name: str) -> str:
+    """Ask ``server`` (an address) for ``name`` and return the IPv4 address; OSError when there is no answer."""
+    labels = b"".join(bytes([len(label)]) + label.encode("ascii") for label in name.split("."))
+    # One question, recursion desired; type A, class IN.
+    query = struct.pack("!6H", _QUERY_ID, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!2H", 1, 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
+        channel.settimeout(2)
+        channel.connect((server, 53))
+        channel.send(query)
+        answer = channel.recv(4096)
+    return first_address(answer, query)
+
+
+def first_address(answer: bytes, query: bytes) -> str:
+    """Return the IPv4 address in the first record of a DNS answer to ``query``; OSError when it has none."""
+    flags, _, answers = struct.unpack("!3H", answer[2:8])
+    if answer[:2] != query[:2] or flags & 0xF or not answers:
+        raise OSError(f"the name server's answer holds no record (code {flags & 0xF})")
+    at = len(query)
+    # The record's name: labels up to an empty one, or a pointer of two bytes to where they stand.
+    while answer[at] and answer[at] < 0xC0:
+        at += 1 + answer[at]
+    at += 2 if answer[at] else 1
+    kind, _, _, length = struct.unpack("!2HIH", answer[at : at + 10])
+    if (kind, length) != (1, 4):
+        raise OSError("the name server's answer begins with a record that is no IPv4 address")
+    return socket.inet_ntoa(answer[at + 10 : at + 14])
+
+
+def _wait_for(ask: Callable[[], str], complaint: str, names: Names) -> str:
     deadline = time.monotonic() + _START_TIMEOUT
     while True:
         try:
-            with opener.open(url, timeout=5) as answer:
-                text: str = answer.read().decode("ascii")
-                return text
-        except (urllib.error.URLError, OSError) as problem:
+            return ask()
+        except OSError as problem:
             if time.monotonic() > deadline:
                 raise LabError(
-                    f"{url} does not answer: {problem}. `podman exec <prefix>-services journalctl` tells why."
+                    f"{complaint}: {problem}. `podman exec {names.services} journalctl` tells why."
                 ) from problem
             time.sleep(0.1)
+
+
+def _fetch(url: str, ca: Path | None = None) -> str:
+    context = ssl.create_default_context(cafile=str(ca) if ca else None)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    with opener.open(url, timeout=5) as answer:
+        text: str = answer.read().decode("utf-8")
+        return text
 
 
 def _in_use(here: State) -> dict[str, str]:

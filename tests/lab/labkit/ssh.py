@@ -72,10 +72,13 @@ def works(here: State, node: str) -> bool:
 
 
 def replace_process(here: State, node: str, words: Sequence[str]) -> None:
-    """Become an SSH session on ``node``; ``words`` is the command to run there, empty for a login shell."""
+    """Become an SSH session on ``node``; ``words`` is the command to run there, empty for a login shell.
+
+    One word is a line for the shell there, as with ssh; several are a program and its arguments, kept apart.
+    """
     argv = ["ssh", "-F", str(configuration(here)), node]
     if words:
-        argv += ["--", shlex.join(words)]
+        argv += ["--", words[0] if len(words) == 1 else shlex.join(words)]
     os.execvp("ssh", argv)  # noqa: S606 - there is no shell in between, as intended
 
 

@@ -99,3 +99,23 @@ def test_a_change_of_the_servers_touches_the_name_server_only(tmp_path: Path) ->
     two = services.configure(here, "10.1.2.2", {"node1": "10.1.2.10", "node2": "10.1.2.11"})
     assert one["pebble"] == two["pebble"]
     assert one["coredns"] != two["coredns"]
+
+
+QUERY = b"LB\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04node\x03lab\x00\x00\x01\x00\x01"
+RECORD = b"\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\x0a\x01\x02\x0a"
+
+
+def answer(code: int, *records: bytes) -> bytes:
+    return QUERY[:2] + bytes([0x85, 0x80 | code, 0, 1, 0, len(records), 0, 0, 0, 0]) + QUERY[12:] + b"".join(records)
+
+
+@pytest.mark.parametrize("name", [b"\xc0\x0c", b"\x04node\x03lab\x00", b"\x04node\xc0\x11"])
+def test_an_answer_is_read_with_and_without_compressed_names(name: bytes) -> None:
+    assert services.first_address(answer(0, name + RECORD), QUERY) == "10.1.2.10"
+
+
+def test_an_answer_without_an_address_is_an_error() -> None:
+    alias = b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x02\xc0\x0c"
+    for wrong in (answer(3), answer(0), answer(0, alias), b"XX" + answer(0, b"\xc0\x0c" + RECORD)[2:]):
+        with pytest.raises(OSError, match="name server's answer"):
+            services.first_address(wrong, QUERY)
