@@ -220,6 +220,16 @@ class GiteaPod:
         rows = (line.split() for line in listing.splitlines())
         return any(len(row) > 1 and row[0].isdigit() and row[1].lower() == name.lower() for row in rows)
 
+    def host_keys(self) -> list[str]:
+        """The public host keys of Git over SSH, ``type material``: read where they were made, not over the network."""
+        # Where they lie depends on the image; the variable is the container's own.
+        places = ('"$GITEA_WORK_DIR"/ssh', '"$GITEA_WORK_DIR"/data/ssh', "/data/ssh")
+        files = " ".join(f"{place}/*.pub" for place in places)
+        script = f'for f in {files}; do if [ -f "$f" ]; then cat "$f"; fi; done'
+        done = self.run(["sh", "-c", script])
+        lines = [line.split() for line in done.stdout.splitlines()]
+        return sorted({f"{words[0]} {words[1]}" for words in lines if len(words) > 1})
+
     def create_admin(self, name: str, email: str) -> None:
         """With a random password that nobody keeps: :meth:`set_password` follows."""
         command = ["user", "create", "--admin", "--username", name, "--email", email]

@@ -208,7 +208,18 @@ ssh:
   description: Where Git over SSH answers on the node; V(port) is null while the Service does not exist.
   type: dict
   returned: always
-  sample: {"host": "gitea.example.org", "port": 31022}
+  contains:
+    host:
+      description: Name of the server.
+      type: str
+    port:
+      description: The live NodePort.
+      type: int
+    host_keys:
+      description: Public host keys, read in the pod; empty while Gitea is not deployed.
+      type: list
+      elements: str
+  sample: {"host": "gitea.example.org", "port": 30022, "host_keys": ["ssh-rsa AAAAB3Nza…"]}
 """
 
 from typing import Any
@@ -351,7 +362,11 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
         "plan": plan.describe(),
         "diff": plan.diff(),
         "admin": {"namespace": wanted.admin_secret.namespace, "secret": wanted.admin_secret.name},
-        "ssh": {"host": http.host, "port": ssh_port(kube, params["namespace"], params["ssh_service"])},
+        "ssh": {
+            "host": http.host,
+            "port": ssh_port(kube, params["namespace"], params["ssh_service"]),
+            "host_keys": pod.host_keys() if pod else [],
+        },
     }
 
 

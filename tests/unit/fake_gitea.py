@@ -14,10 +14,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._kube import Compl
 
 
 class FakeGitea:
-    """:class:`Transport` and command line of one Gitea; ``writes`` holds every call that changed something.
-
-    :param stop_after: raise :class:`Killed` right after this many writes, to play a process that dies.
-    """
+    """:class:`Transport` and command line of one Gitea; ``writes`` holds every call that changed something."""
 
     base_url = "https://gitea.test"
 
