@@ -1,0 +1,172 @@
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Secrets whose generated values are made once and kept for ever. Private to this collection."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import functools
+import re
+import secrets
+import string
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
+from ansible_collections.railiance.stack.plugins.module_utils._kube import (
+    Conflict,
+    Kube,
+    Object,
+    Ref,
+    comparable,
+    masked,
+)
+from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
+
+#: Letters and digits only: such a password is the same in a URL, a shell and a configuration file.
+_ALPHABET = string.ascii_letters + string.digits
+_SHORTEST = 16
+_ATTEMPTS = 5
+_FIELD = re.compile(r"\{([^{}]+)\}")
+
+
+def generate(length: int) -> str:
+    """A random password of letters and digits.
+
+    :raises StackError: when it would be too short to be one.
+    """
+    if length < _SHORTEST:
+        raise StackError(f"A generated value of {length} characters is too short.", f"Use at least {_SHORTEST}.")
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def decode(obj: Object | None) -> dict[str, str]:
+    """The values of a Secret that are text."""
+    values: dict[str, str] = {}
+    for key, value in ((obj or {}).get("data") or {}).items():
+        with contextlib.suppress(UnicodeDecodeError):
+            values[key] = base64.b64decode(value).decode()
+    return values
+
+
+def encode(values: dict[str, str]) -> dict[str, str]:
+    return {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+
+
+@dataclass(frozen=True)
+class WantedSecret:
+    """One Secret as asked for.
+
+    :param data: key to text, or to one of ``{generate: length}``, ``{copy: {namespace, name, key}}``,
+        ``{url: template}`` whose ``{key}`` fields are this Secret's own values, percent-encoded.
+    """
+
+    ref: Ref
+    type: str = "Opaque"
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def values(self, live: dict[str, str], read: Callable[[Ref], Object | None]) -> dict[str, str]:
+        """Every text value of the finished Secret.
+
+        :param live: what the Secret holds now.
+        :param read: gets another Secret.
+        """
+        values = dict(live)
+        templates: dict[str, str] = {}
+        for key, wanted in self.data.items():
+            if not isinstance(wanted, dict):
+                values[key] = str(wanted)
+                continue
+            how, argument = self._how(key, wanted)
+            if how == "generate":
+                values[key] = live[key] if live.get(key) else generate(int(argument))
+            elif how == "copy":
+                values[key] = self._copied(key, argument, read)
+            else:
+                templates[key] = argument
+        for key, template in templates.items():
+            values[key] = self._filled(key, template, values)
+        return values
+
+    def _how(self, key: str, wanted: dict[str, Any]) -> tuple[str, Any]:
+        if len(wanted) == 1 and next(iter(wanted)) in ("generate", "copy", "url"):
+            return next(iter(wanted.items()))
+        raise StackError(
+            f"{self.ref}: key {key} is none of a text, generate, copy or url.", "Give exactly one of them in data."
+        )
+
+    def _copied(self, key: str, source: dict[str, str], read: Callable[[Ref], Object | None]) -> str:
+        ref = Ref("v1", "Secret", source["name"], source.get("namespace") or self.ref.namespace)
+        value = decode(read(ref)).get(source.get("key") or key)
+        if value is None:
+            raise StackError(
+                f"{self.ref}: key {key} is copied from {ref}, which does not exist or has no such key.",
+                "Run the role that creates it first.",
+            )
+        return value
+
+    def _filled(self, key: str, template: str, values: dict[str, str]) -> str:
+        def value(match: re.Match[str]) -> str:
+            if match[1] not in values:
+                raise StackError(f"{self.ref}: url of key {key} uses {match[0]}, which is no key.", "Correct data.")
+            return quote(values[match[1]], safe="")
+
+        return _FIELD.sub(value, template)
+
+    def merged(self, live: Object | None, values: dict[str, str]) -> Object:
+        """The object to write: everything that is there, plus what is asked for."""
+        old = live or {}
+        meta = dict(old.get("metadata") or {"name": self.ref.name, "namespace": self.ref.namespace})
+        meta.pop("managedFields", None)
+        for part, wanted in (("labels", self.labels), ("annotations", self.annotations)):
+            if wanted:
+                meta[part] = {**(meta.get(part) or {}), **wanted}
+        return {
+            **old,
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": meta,
+            "type": self.type,
+            "data": {**(old.get("data") or {}), **encode(values)},
+        }
+
+
+def plan_secret(kube: Kube, wanted: WantedSecret) -> Plan:
+    """The one step that makes the Secret what it should be; empty when it is.
+
+    :raises StackError: when it exists with another type, which Kubernetes cannot change.
+    """
+    live = kube.get(wanted.ref)
+    if live is not None and live.get("type", "Opaque") != wanted.type:
+        raise StackError(
+            f"{wanted.ref} exists with type {live.get('type', 'Opaque')}, not {wanted.type}, and a type cannot change.",
+            "Move its values aside, delete it, and run again.",
+        )
+    target = wanted.merged(live, wanted.values(decode(live), kube.get))
+    if comparable(live) == comparable(target):
+        return Plan()
+    before, after = masked(comparable(live), comparable(target))
+    write = functools.partial(_write, kube, wanted, target)
+    return Plan([Step("update" if live else "create", str(wanted.ref), before, after, write)])
+
+
+def _write(kube: Kube, wanted: WantedSecret, target: Object) -> None:
+    """Create, or replace exactly the version that was read; whoever was faster keeps the values made first."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            if "resourceVersion" in target["metadata"]:
+                kube.replace(target)
+            else:
+                kube.create(target)
+            return
+        except Conflict:
+            if attempt == _ATTEMPTS - 1:
+                raise
+        live = kube.get(wanted.ref)
+        target = wanted.merged(live, wanted.values(decode(live), kube.get))

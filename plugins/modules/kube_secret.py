@@ -1,0 +1,131 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kube_secret
+short_description: A Kubernetes Secret whose generated values are made once
+version_added: 0.1.0
+description:
+  - Creates a Secret, generating what is to be generated. What was generated once is kept for ever.
+  - Keys, labels and annotations that are not named stay as they are. Never returns a value.
+  - Two runs at the same time end with the same values; the first one wins.
+author:
+  - The railiance.stack authors (@railiance)
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - railiance.stack.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details: Values are masked; a changed one shows as changed.
+  idempotent:
+    support: full
+options:
+  name:
+    description: Name of the Secret.
+    type: str
+    required: true
+  namespace:
+    description: Namespace of the Secret; it must exist, except in check mode.
+    type: str
+    required: true
+  type:
+    description: Type of the Secret. Cannot change.
+    type: str
+    default: Opaque
+  labels:
+    description: Labels that the Secret must have.
+    type: dict
+    default: {}
+  annotations:
+    description: Annotations that the Secret must have.
+    type: dict
+    default: {}
+  data:
+    description:
+      - Key to value. A text is kept as given.
+      - V({generate: 32}) makes that many random letters and digits when the key is missing or empty.
+      - V({copy: {namespace: platform, name: valkey, key: password}}) takes the value of another Secret and follows it.
+      - V({url: 'postgresql://{username}:{password}@db:5432/app'}) fills in other keys of this Secret, percent-encoded.
+    type: dict
+    default: {}
+  secret_data:
+    description: Key to text, for values that are secret already. They are hidden in every output.
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = r"""
+- name: Keep the credentials of Gitea's database
+  railiance.stack.kube_secret:
+    kubeconfig: /etc/rancher/k3s/k3s.yaml
+    name: gitea-db-credentials
+    namespace: databases
+    type: kubernetes.io/basic-auth
+    labels:
+      cnpg.io/reload: "true"
+    data:
+      username: gitea
+      password:
+        generate: 32
+"""
+
+RETURN = r"""
+plan:
+  description: The steps, C(action), C(target) and C(note); empty when nothing is to do.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{action: create, target: Secret databases/gitea-db-credentials, note: ""}]
+keys:
+  description: Names of the keys that are looked after.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from typing import Any
+
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Ref, run_cluster_module
+from ansible_collections.railiance.stack.plugins.module_utils._secret import WantedSecret, plan_secret
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "namespace": {"type": "str", "required": True},
+    "type": {"type": "str", "default": "Opaque"},
+    "labels": {"type": "dict", "default": {}},
+    "annotations": {"type": "dict", "default": {}},
+    "data": {"type": "dict", "default": {}},
+    "secret_data": {"type": "dict", "default": {}, "no_log": True},
+}
+
+
+def work(module: Any, kube: Kube) -> dict[str, Any]:
+    params = module.params
+    wanted = WantedSecret(
+        Ref("v1", "Secret", params["name"], params["namespace"]),
+        params["type"],
+        {key: str(value) for key, value in params["labels"].items()},
+        {key: str(value) for key, value in params["annotations"].items()},
+        {**params["data"], **{key: str(value) for key, value in params["secret_data"].items()}},
+    )
+    plan = plan_secret(kube, wanted)
+    result = {"changed": plan.changed, "plan": plan.describe(), "diff": plan.diff(), "keys": sorted(wanted.data)}
+    if module.check_mode:
+        return result
+    plan.execute()
+    return result
+
+
+def main() -> None:
+    run_cluster_module(ARGUMENT_SPEC, work)
+
+
+if __name__ == "__main__":
+    main()
