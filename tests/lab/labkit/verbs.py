@@ -126,7 +126,8 @@ def shell(checkout: Path, words: Sequence[str], node: str = "node1") -> None:
         raise LabError("The lab is not up: `python3 tests/lab/lab.py up`.")
     if node not in facts["nodes"]:
         raise LabError(f"There is no server {node}; there are {', '.join(facts['nodes'])}.")
-    ssh.replace_process(here, node, words)
+    # argparse leaves the separator in front of the words it separates.
+    ssh.replace_process(here, node, words[1:] if words[:1] == ["--"] else words)
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
