@@ -240,6 +240,13 @@ class Bundle:
                 f"Copy it to the bundle again, then check with: (cd {self.directory} && sha256sum -c SHA256SUMS)",
             ) from error
 
+    def verify(self, name: str) -> None:
+        """:raises StackError: when the file is missing or does not have its listed content."""
+        with self.open(name) as file:
+            actual = hash_stream(file)
+        if actual != self.expected(name):
+            raise self.refuse(name, actual)
+
     def refuse(self, name: str, actual: str) -> StackError:
         return StackError(
             f"Bundle file {self.path(name)} is corrupted: expected sha256 {self.sums[name]}, actual {actual}.",
@@ -429,9 +436,7 @@ def plan_artifact(wanted: Wanted, web: Callable[[], Web], state: State) -> Found
     plan = Plan()
     if not right:
         if bundle:
-            with bundle.open(name) as file:
-                if (actual := hash_stream(file)) != expected:
-                    raise bundle.refuse(name, actual)
+            bundle.verify(name)
 
         def install() -> None:
             remember(_install(wanted, name, bundle, web, expected, after))
@@ -572,9 +577,7 @@ def plan_folder(bundle: Bundle, prefix: str, dest: str, state: State) -> tuple[P
         if os.path.isfile(target) and not os.path.islink(target) and hash_file(target) == expected:
             kept[target] = Record.of(target, expected, expected, "", bundle.path(name))
             continue
-        with bundle.open(name) as file:
-            if (actual := hash_stream(file)) != expected:
-                raise bundle.refuse(name, actual)
+        bundle.verify(name)
         exists = os.path.lexists(target)
         plan.add(
             Step(
