@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.conf import settings
@@ -37,6 +37,11 @@ class AusschreibungForm(forms.ModelForm):
             "entscheidung_bis": forms.DateInput({"type": "date"}, format="%Y-%m-%d"),
             "notiz": forms.Textarea({"rows": 4}),
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Say in German what Django's translation does not cover yet."""
+        super().__init__(*args, **kwargs)
+        cast(forms.ModelChoiceField, self.fields["vergabeart"]).empty_label = "– bitte wählen –"
 
     def clean(self) -> dict[str, Any]:
         """A decision after the deadline would come too late."""

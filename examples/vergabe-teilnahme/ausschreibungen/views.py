@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import PurePath
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
 from django.contrib.messages.views import SuccessMessageMixin
+from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -28,6 +30,12 @@ UPLOADS_OFF = (
     "Das Hochladen von Unterlagen ist abgeschaltet, weil kein Medienverzeichnis (MEDIA_ROOT) eingerichtet ist. "
     "Bitte wenden Sie sich an die Administration."
 )
+NOT_STORED = (
+    "Die Unterlage konnte nicht gespeichert werden, weil das Medienverzeichnis nicht beschreibbar oder voll ist. "
+    "Bitte wenden Sie sich an die Administration."
+)
+
+logger = logging.getLogger(__name__)
 
 
 def wants_partial(request: HttpRequest) -> bool:
@@ -110,9 +118,9 @@ class Detail(DetailView):
         return tenders().prefetch_related("unterlagen__hochgeladen_von")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add the upload form, or why there is none."""
+        """Add the choices of the status, and the upload form or why there is none."""
         kwargs.setdefault("upload_form", UnterlageForm() if settings.UPLOADS_ENABLED else None)
-        return super().get_context_data(uploads_off=UPLOADS_OFF, **kwargs)
+        return super().get_context_data(stati=Status.choices, uploads_off=UPLOADS_OFF, **kwargs)
 
 
 class Neu(AnmeldungErforderlich, SuccessMessageMixin, CreateView):
@@ -176,8 +184,14 @@ class UnterlageHochladen(AnmeldungErforderlich, View):
             request.POST, request.FILES, instance=Unterlage(ausschreibung=ausschreibung, hochgeladen_von=uploader)
         )
         if form.is_valid():
-            form.save()
-            messages.success(request, f"Die Unterlage „{form.instance.bezeichnung}“ wurde hochgeladen.")
+            try:
+                with transaction.atomic():
+                    form.save()
+            except OSError:
+                logger.exception("Cannot store an upload below MEDIA_ROOT")
+                messages.error(request, NOT_STORED)
+            else:
+                messages.success(request, f"Die Unterlage „{form.instance.bezeichnung}“ wurde hochgeladen.")
             return redirect(ausschreibung)
         page = Detail(request=request, object=ausschreibung)
         return page.render_to_response(page.get_context_data(upload_form=form), status=422)

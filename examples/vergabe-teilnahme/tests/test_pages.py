@@ -60,6 +60,10 @@ def test_admin_login_is_german(client: Client) -> None:
     assert "Benutzername" in text(answer)
 
 
+def test_favicon(client: Client) -> None:
+    assert client.get("/favicon.ico").headers["Location"] == "/static/ausschreibungen/symbol.svg"
+
+
 @pytest.mark.parametrize("path", ["/admin/login/", "/ausschreibungen/", "/anmelden/"])
 @pytest.mark.django_db
 def test_no_inline_script_or_style(client: Client, path: str) -> None:
@@ -139,6 +143,7 @@ def test_create_change_delete(redaktion: Client) -> None:
 
     form = redaktion.get(f"/ausschreibungen/{made.pk}/bearbeiten/")
     assert 'value="2031-05-20T12:00"' in text(form)
+    assert "– bitte wählen –" in text(form)
     page = redaktion.post(f"/ausschreibungen/{made.pk}/bearbeiten/", entry(titel="Schul-IT"), follow=True)
     assert "Die Änderungen an „Schul-IT“ wurden gespeichert." in text(page)
 
@@ -169,6 +174,13 @@ def test_status_by_htmx(redaktion: Client, ausschreibung: Ausschreibung) -> None
     assert "gespeichert" in text(answer)
     ausschreibung.refresh_from_db()
     assert ausschreibung.status == Status.ABGEGEBEN
+
+
+def test_status_is_offered_on_both_pages(redaktion: Client, ausschreibung: Ausschreibung) -> None:
+    for path in ("/ausschreibungen/", ausschreibung.get_absolute_url()):
+        page = text(redaktion.get(path))
+        assert '<option value="pruefung" selected>In Prüfung</option>' in page
+        assert '<option value="zuschlag">Zuschlag erhalten</option>' in page
 
 
 def test_status_without_script(redaktion: Client, ausschreibung: Ausschreibung) -> None:

@@ -82,6 +82,15 @@ def test_with_volume_the_form_is_offered(redaktion: Client, ausschreibung: Aussc
     assert 'type="file"' in page
 
 
+def test_unwritable_volume_is_explained(
+    redaktion: Client, ausschreibung: Ausschreibung, media: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (media / "unterlagen").write_text("a file where the directory belongs")
+    assert "Die Unterlage konnte nicht gespeichert werden" in upload(redaktion, ausschreibung)
+    assert not Unterlage.objects.exists()
+    assert "Cannot store an upload below MEDIA_ROOT" in caplog.text
+
+
 def test_foreign_file_types_are_refused(redaktion: Client, ausschreibung: Ausschreibung, media: Path) -> None:
     assert "Dateiendung „html“ ist nicht erlaubt" in upload(redaktion, ausschreibung, "seite.html", b"<script>")
     assert stored(media) == []

@@ -82,7 +82,6 @@ UPLOAD_MAX_BYTES = env.integer("UPLOAD_MAX_MB", default=25) * 1024 * 1024
 # Scripts and styles come from our own bundle only; HTMX and Alpine run without eval.
 SECURE_CSP = {
     "default-src": [CSP.SELF],
-    "img-src": [CSP.SELF, "data:"],
     "object-src": [CSP.NONE],
     "base-uri": [CSP.NONE],
     "form-action": [CSP.SELF],
