@@ -1,0 +1,8 @@
+#!/bin/sh
+# As in the official image: options and scripts alone mean node.
+set -e
+
+if [ "${1#-}" != "$1" ] || [ -z "$(command -v "$1")" ] || { [ -f "$1" ] && ! [ -x "$1" ]; }; then
+    set -- node "$@"
+fi
+exec "$@"

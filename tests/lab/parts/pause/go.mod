@@ -1,0 +1,3 @@
+module railiance.stack/lab/pause
+
+go 1.26.0
