@@ -88,12 +88,23 @@ keys:
   returned: success
   type: list
   elements: str
+version:
+  description:
+    - A short text that changes when a value of the Secret changes, for the annotations of a pod template.
+    - In check mode that of the Secret as it is now, empty when it does not exist yet.
+  returned: success
+  type: str
+  sample: 3f9a61c04be2
 """
 
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Ref, run_cluster_module
-from ansible_collections.railiance.stack.plugins.module_utils._secret import WantedSecret, plan_secret
+from ansible_collections.railiance.stack.plugins.module_utils._secret import (
+    WantedSecret,
+    content_version,
+    plan_secret,
+)
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -117,10 +128,10 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
     )
     plan = plan_secret(kube, wanted)
     result = {"changed": plan.changed, "plan": plan.describe(), "diff": plan.diff(), "keys": sorted(wanted.data)}
-    if module.check_mode:
-        return result
-    plan.execute()
-    return result
+    if not module.check_mode:
+        plan.execute()
+    # In check mode this is the version before the change: the one after it is known after the change.
+    return {**result, "version": content_version(kube.get(wanted.ref))}
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import re
 import pytest
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._kube import ApiError, Conflict, Ref
-from ansible_collections.railiance.stack.plugins.module_utils._secret import decode
+from ansible_collections.railiance.stack.plugins.module_utils._secret import content_version, decode
 from ansible_collections.railiance.stack.plugins.modules.kube_secret import ARGUMENT_SPEC, work
 from unit.fakes import FakeKube, FakeModule
 
@@ -166,3 +166,12 @@ def test_no_value_is_in_the_result():
     assert "canary" not in repr(result)
     assert values(kube)["q"] not in repr(result)
     assert base64.b64encode(b"canary-new").decode() not in repr(result)
+
+
+def test_the_version_follows_the_values_and_nothing_else():
+    secret = {"metadata": {"uid": "1", "resourceVersion": "5"}, "data": {"a": "eA=="}}
+    relabelled = {"metadata": {"uid": "1", "resourceVersion": "9", "labels": {"x": "y"}}, "data": {"a": "eA=="}}
+    changed = {"metadata": {"uid": "1"}, "data": {"a": "eQ=="}}
+    recreated = {"metadata": {"uid": "2"}, "data": {"a": "eA=="}}
+    assert content_version(secret) == content_version(relabelled)
+    assert len({content_version(obj) for obj in (None, secret, changed, recreated)}) == 4
