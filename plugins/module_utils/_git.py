@@ -67,7 +67,7 @@ class WorkingCopy:
         done = self._git(["ls-remote", "--quiet", "--heads", "--tags", url])
         if done.rc != 0:
             raise StackError(
-                f"{url} does not answer: {done.reason}.",
+                f"{url} does not answer: {_first_line(done)}.",
                 "Its SSH key must be registered and its host key pinned: role railiance.stack.git_access does both.",
                 rc=done.rc,
                 stderr=done.stderr[-2000:],
@@ -151,3 +151,8 @@ def _without_login(url: str) -> str:
     if not separator or "@" not in rest.split("/", 1)[0]:
         return url
     return f"{scheme}://********@{rest.split('@', 1)[1]}"
+
+
+def _first_line(done: Ran) -> str:
+    """SSH and the server say the cause first; Git's own advice follows."""
+    return next((line.strip().rstrip(".") for line in done.stderr.splitlines() if line.strip()), done.reason)
