@@ -1,0 +1,259 @@
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Short-lived Jobs: started once, followed to their end, cleaned up. Private to this collection."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
+from ansible_collections.railiance.stack.plugins.module_utils._kube import (
+    ApiError,
+    Conflict,
+    Kube,
+    Object,
+    Ref,
+    Timeout,
+)
+
+#: A Job that its owner does not clean up any more (the machine went down) goes away by itself.
+_TTL_SECONDS = 300
+#: How much longer than its owner's patience a Job may live: the owner reads the log first.
+_GRACE_SECONDS = 30
+#: A finished Job of another run belongs to that run for this long; afterwards it counts as left behind.
+_LEFT_BEHIND_SECONDS = 10
+_LOG_LINES = 20_000
+
+#: Waiting reasons of a container that do not heal by themselves, with the seconds they are given anyway.
+_STUCK_SECONDS = {
+    "InvalidImageName": 0,
+    "ErrImageNeverPull": 0,
+    "CreateContainerConfigError": 5,
+    "CreateContainerError": 5,
+    "RunContainerError": 5,
+    "ErrImagePull": 40,
+    "ImagePullBackOff": 20,
+}
+IMAGE_REASONS = frozenset({"InvalidImageName", "ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff"})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a Job's pod ended.
+
+    :param rc: exit code of the watched container; -1 when there is none.
+    :param reason: Kubernetes' word for the end, ``Completed``, ``Error``, ``OOMKilled``.
+    """
+
+    rc: int
+    log: str
+    reason: str = ""
+    pod: str = ""
+
+
+class NotStarted(StackError):
+    """The pod of a Job could not start. ``reason`` is Kubernetes' word for it."""
+
+    def __init__(self, message: str, hint: str, *, reason: str, events: list[str]) -> None:
+        super().__init__(message, hint, reason=reason, events=events)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Time, replaceable in tests."""
+
+    now: Callable[[], float] = field(default=time.monotonic)
+    sleep: Callable[[float], None] = field(default=time.sleep)
+
+
+def short_hash(*parts: Any) -> str:
+    """Eight hex digits that stand for the parts, the same in every run."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def job_name(app: str, purpose: str, *identity: Any) -> str:
+    """A name that two runs with the same purpose share, so that the second one finds the first."""
+    suffix = f"-{purpose}-{short_hash(app, purpose, *identity)}"
+    return app[: 63 - len(suffix)].rstrip("-.") + suffix
+
+
+def build_job(
+    name: str,
+    namespace: str,
+    pod_template: Object,
+    *,
+    labels: dict[str, str],
+    timeout: int,
+    annotations: dict[str, str] | None = None,
+) -> Object:
+    """A Job that runs its pod once, ends by itself and disappears by itself."""
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": dict(labels),
+            **({"annotations": dict(annotations)} if annotations else {}),
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": timeout + _GRACE_SECONDS,
+            "ttlSecondsAfterFinished": _TTL_SECONDS,
+            "template": pod_template,
+        },
+    }
+
+
+def run_job(kube: Kube, job: Object, container: str, *, timeout: float, clock: Clock | None = None) -> Outcome:
+    """Start a Job, follow it to its end, read its log and delete it.
+
+    The name is a lock: while another run's Job of that name is active this one waits for it.
+
+    :param container: whose exit code and log count.
+    :raises NotStarted: when the pod cannot start (image, Secret, admission).
+    :raises Timeout: when it does not end in time; it is stopped then.
+    """
+    clock = clock or Clock()
+    ref = Ref.of(job)
+    deadline = clock.now() + timeout
+    created = _create_alone(kube, job, ref, deadline, clock)
+    try:
+        return _follow(kube, ref, created["metadata"]["uid"], container, deadline, timeout, clock)
+    finally:
+        kube.delete(ref)
+
+
+def _create_alone(kube: Kube, job: Object, ref: Ref, deadline: float, clock: Clock) -> Object:
+    finished_since: float | None = None
+    while True:
+        try:
+            return kube.create(job)
+        except Conflict:
+            other = kube.get(ref)
+        if other is None:
+            continue
+        if _finished(other):
+            finished_since = clock.now() if finished_since is None else finished_since
+            if clock.now() - finished_since >= _LEFT_BEHIND_SECONDS:
+                kube.delete(ref)
+        else:
+            finished_since = None
+        if clock.now() >= deadline:
+            raise StackError(
+                f"{ref} of another run is still active.",
+                f"Wait for it, or look at it with: kubectl -n {ref.namespace} logs job/{ref.name}",
+            )
+        clock.sleep(0.5)
+
+
+def _finished(job: Object) -> bool:
+    conditions = (job.get("status") or {}).get("conditions") or []
+    return any(c.get("type") in ("Complete", "Failed") and c.get("status") == "True" for c in conditions)
+
+
+def _follow(kube: Kube, ref: Ref, uid: str, container: str, deadline: float, timeout: float, clock: Clock) -> Outcome:
+    stuck: tuple[str, float] = ("", 0.0)
+    started = clock.now()
+    while True:
+        pod = _pod_of(kube, ref, uid)
+        if pod is not None and (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+            return _outcome(kube, pod, container)
+        reason, message = _trouble(pod) if pod else ("", "")
+        if reason:
+            stuck = stuck if stuck[0] == reason else (reason, clock.now())
+            if clock.now() - stuck[1] >= _STUCK_SECONDS[reason]:
+                raise _not_started(kube, ref, pod, uid, reason, message)
+        else:
+            stuck = ("", 0.0)
+        if pod is None and clock.now() - started >= 5:
+            _check_without_pod(kube, ref, uid)
+        if clock.now() >= deadline:
+            raise Timeout(
+                f"{ref} did not end within {timeout:.0f} s and was stopped.",
+                "Raise the timeout, or find out what it waits for in its log and events.",
+                log=_log(kube, pod, container) if pod else "",
+                events=_events(kube, ref, uid, pod),
+            )
+        clock.sleep(0.1 if clock.now() - started < 5 else 0.5)
+
+
+def _check_without_pod(kube: Kube, ref: Ref, uid: str) -> None:
+    """A Job without a pod: refused by admission or quota, or deleted by someone else."""
+    if kube.get(ref) is None:
+        raise StackError(f"{ref} was deleted while it ran.", "Run again; nothing else must delete it.")
+    events = _events(kube, ref, uid, None)
+    if any(event.startswith("FailedCreate") for event in events):
+        raise _not_started(kube, ref, None, uid, "FailedCreate", events[-1])
+
+
+def _pod_of(kube: Kube, ref: Ref, uid: str) -> Object | None:
+    pods = [
+        pod
+        for pod in kube.find("v1", "Pod", ref.namespace, f"batch.kubernetes.io/job-name={ref.name}")
+        if any(owner.get("uid") == uid for owner in pod["metadata"].get("ownerReferences") or [])
+    ]
+    return max(pods, key=lambda pod: pod["metadata"].get("creationTimestamp") or "", default=None)
+
+
+def _statuses(pod: Object) -> list[Object]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _trouble(pod: Object) -> tuple[str, str]:
+    """Why a pod does not get on: (reason, message), empty when it does."""
+    for status in _statuses(pod):
+        waiting = (status.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in _STUCK_SECONDS:
+            return str(waiting["reason"]), str(waiting.get("message") or "")
+    return "", ""
+
+
+def _outcome(kube: Kube, pod: Object, container: str) -> Outcome:
+    rc, reason = -1, str((pod.get("status") or {}).get("reason") or "")
+    for status in _statuses(pod):
+        ended = (status.get("state") or {}).get("terminated")
+        if ended and (status.get("name") == container or (rc == -1 and ended.get("exitCode"))):
+            rc, reason = int(ended.get("exitCode") or 0), str(ended.get("reason") or reason)
+    return Outcome(rc, _log(kube, pod, container), reason, pod["metadata"]["name"])
+
+
+def _log(kube: Kube, pod: Object, container: str) -> str:
+    try:
+        return kube.logs(pod["metadata"]["namespace"], pod["metadata"]["name"], container, tail=_LOG_LINES)
+    except ApiError as error:
+        if error.status in (400, 404):  # the container never ran: there is no log
+            return ""
+        raise
+
+
+def _events(kube: Kube, ref: Ref, uid: str, pod: Object | None) -> list[str]:
+    """Warnings about the Job and its pod, ``Reason: message``, oldest first."""
+    uids = {uid, (pod or {}).get("metadata", {}).get("uid")}
+    found = [
+        event
+        for event in kube.find("v1", "Event", ref.namespace)
+        if event.get("type") == "Warning" and (event.get("involvedObject") or {}).get("uid") in uids
+    ]
+    found.sort(key=lambda event: event.get("lastTimestamp") or event["metadata"].get("creationTimestamp") or "")
+    lines = [f"{event.get('reason')}: {event.get('message')}" for event in found]
+    return list(dict.fromkeys(lines))[-10:]
+
+
+def _not_started(kube: Kube, ref: Ref, pod: Object | None, uid: str, reason: str, message: str) -> NotStarted:
+    events = _events(kube, ref, uid, pod)
+    detail = message or (events[-1] if events else "no message")
+    hint = (
+        "Push the image first, or correct its name and the pull Secret."
+        if reason in IMAGE_REASONS
+        else "Create what the message names, then run again."
+    )
+    return NotStarted(f"The pod of {ref} could not start ({reason}): {detail}", hint, reason=reason, events=events)
