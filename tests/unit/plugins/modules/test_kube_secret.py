@@ -41,7 +41,9 @@ def test_what_was_generated_once_is_kept():
     assert result["keys"] == ["password", "username"]
     first = values(kube)
     assert re.fullmatch(r"[A-Za-z0-9]{32}", first["password"])
-    assert work(module(**params), kube)["changed"] is False
+    again = work(module(**params), kube)
+    assert again["changed"] is False
+    assert again["version"] == result["version"] != ""
     assert values(kube) == first
 
 
@@ -49,6 +51,7 @@ def test_check_mode_writes_nothing_and_shows_no_value():
     kube = FakeKube(NAMESPACE)
     result = work(module(check_mode=True, data={"password": {"generate": 32}}), kube)
     assert (kube.writes, kube.dry_runs) == ([], [])
+    assert result["version"] == ""
     assert result["plan"] == [{"action": "create", "target": "Secret n/s", "note": ""}]
     assert result["diff"][0]["after"]["data"] == {"password": "********"}
 
@@ -72,6 +75,13 @@ def test_a_foreign_value_that_is_no_text_stays():
     kube = FakeKube(NAMESPACE, old)
     work(module(data={"a": "2"}), kube)
     assert kube.objects[REF]["data"]["binary"] == old["data"]["binary"]
+
+
+def test_the_version_follows_the_values_and_nothing_else():
+    kube = FakeKube(NAMESPACE)
+    first = work(module(data={"a": "1"}), kube)["version"]
+    assert work(module(data={"a": "1"}, labels={"b": "c"}), kube)["version"] == first
+    assert work(module(data={"a": "2"}), kube)["version"] != first
 
 
 def test_a_text_is_kept_in_step():

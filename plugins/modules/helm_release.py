@@ -1,0 +1,258 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: helm_release
+short_description: Release a chart when something differs
+version_added: 0.1.0
+description:
+  - Renders a chart with its values and compares it with the stored release and, by server-side dry run, with the
+    cluster.
+  - Runs C(helm upgrade --install) only when the chart or its values changed, an object has drifted or is missing,
+    or the last run did not end well.
+  - Values go through standard input. Hooks are not run, and a release is never rolled back by itself.
+  - A release that was left pending by a run that was cut off on this node is recovered.
+author:
+  - The railiance.stack authors (@railiance)
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - railiance.stack.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details: What changed in the chart is shown as rendered, drift as the server would set it back. Secrets are masked.
+  idempotent:
+    support: full
+options:
+  name:
+    description: Name of the release.
+    type: str
+    required: true
+  namespace:
+    description: Namespace of the release.
+    type: str
+    required: true
+  chart:
+    description:
+      - Folder of the chart on the controller; on the node, also a packaged chart, when O(remote_src) is true.
+      - Required unless O(state=absent).
+    type: path
+  remote_src:
+    description: Whether O(chart) lies on the node.
+    type: bool
+    default: false
+  chart_files:
+    description: Files of the chart, path to base64. Filled in from O(chart) by the action plugin.
+    type: dict
+  values:
+    description: Values of the release.
+    type: dict
+    default: {}
+  state:
+    description:
+      - V(present) releases the chart when something differs.
+      - V(rendered) only renders it and returns RV(manifests); nothing is written.
+      - V(absent) uninstalls the release.
+    type: str
+    choices: [present, rendered, absent]
+    default: present
+  create_namespace:
+    description: Let Helm create the namespace.
+    type: bool
+    default: false
+  wait:
+    description: Wait until the workloads have rolled out, also when nothing changed.
+    type: bool
+    default: true
+  wait_timeout:
+    description: Seconds to wait.
+    type: int
+    default: 300
+  description:
+    description: Description of the revision.
+    type: str
+    default: ""
+  labels:
+    description: Labels of the revision.
+    type: dict
+    default: {}
+  force_adopt:
+    description: Take objects over that exist without belonging to this release.
+    type: bool
+    default: false
+  binary_path:
+    description: Helm on the node, version 3.17 or later.
+    type: path
+    default: /usr/local/bin/helm
+"""
+
+EXAMPLES = r"""
+- name: Release the application
+  railiance.stack.helm_release:
+    kubeconfig: /etc/rancher/k3s/k3s.yaml
+    name: vergabe-teilnahme
+    namespace: vergabe-teilnahme
+    chart: "{{ role_path }}/files/chart"
+    values:
+      image: gitea.example.org/apps/vergabe-teilnahme@sha256:0123
+"""
+
+RETURN = r"""
+plan:
+  description: The steps, C(action), C(target) and C(note); empty when nothing is to do.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - {action: update, target: Helm release shop/shop, note: ""}
+    - {action: update, target: Deployment shop/shop, note: ""}
+revision:
+  description: Number of the current revision; in check mode the one that would be current. 0 when there is none.
+  returned: success
+  type: int
+status:
+  description: Status of the current revision, V(deployed) when all is well.
+  returned: success
+  type: str
+manifests:
+  description: The rendered objects; values of Secrets are masked.
+  returned: when O(state=rendered)
+  type: list
+  elements: dict
+rc:
+  description: Exit code of Helm.
+  returned: when Helm failed
+  type: int
+stdout:
+  description: What Helm wrote to standard output.
+  returned: when Helm failed
+  type: str
+stderr:
+  description: What Helm wrote to standard error.
+  returned: when Helm failed
+  type: str
+cmd:
+  description: The command.
+  returned: when Helm failed
+  type: list
+  elements: str
+"""
+
+import base64
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
+from ansible_collections.railiance.stack.plugins.module_utils._helm import (
+    Chart,
+    Helm,
+    Runner,
+    read_releases,
+    subprocess_runner,
+)
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, masked, run_cluster_module
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "namespace": {"type": "str", "required": True},
+    "chart": {"type": "path"},
+    "remote_src": {"type": "bool", "default": False},
+    "chart_files": {"type": "dict"},
+    "values": {"type": "dict", "default": {}},
+    "state": {"type": "str", "choices": ["present", "rendered", "absent"], "default": "present"},
+    "create_namespace": {"type": "bool", "default": False},
+    "wait": {"type": "bool", "default": True},
+    "wait_timeout": {"type": "int", "default": 300},
+    "description": {"type": "str", "default": ""},
+    "labels": {"type": "dict", "default": {}},
+    "force_adopt": {"type": "bool", "default": False},
+    "binary_path": {"type": "path", "default": "/usr/local/bin/helm"},
+}
+
+
+def unpack(files: dict[str, str], folder: str) -> str:
+    """Write the chart's files below ``folder`` and return the chart's path."""
+    for name, content in files.items():
+        path = Path(folder, name)
+        if not path.resolve().is_relative_to(Path(folder).resolve()):
+            raise StackError(f"The chart holds a file outside of itself: {name}.", "Correct the chart.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(base64.b64decode(content))
+    return folder
+
+
+def environment(params: dict[str, Any], folder: str) -> dict[str, str]:
+    """What Helm needs to reach the same cluster; nothing of it is on its command line."""
+    kubeconfig = params.get("kubeconfig")
+    if isinstance(kubeconfig, dict):
+        path = Path(folder, "kubeconfig")
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(kubeconfig), encoding="utf-8")
+        kubeconfig = str(path)
+    if not kubeconfig and (params.get("host") or params.get("api_key")):
+        raise StackError("helm_release reaches the cluster through a kubeconfig only.", "Set kubeconfig.")
+    return {"KUBECONFIG": os.path.expanduser(str(kubeconfig))} if kubeconfig else {}
+
+
+def work(module: Any, kube: Kube, make_runner: Any = subprocess_runner) -> dict[str, Any]:
+    params = module.params
+    if params["state"] != "absent" and not params["chart"]:
+        raise StackError("chart is missing.", f"state {params['state']} needs it.")
+    with tempfile.TemporaryDirectory(prefix="helm-release-") as folder:
+        path = unpack(params["chart_files"], f"{folder}/chart") if params["chart_files"] else str(params["chart"])
+        return _work(module, kube, make_runner(environment(params, folder)), path)
+
+
+def _work(module: Any, kube: Kube, runner: Runner, path: str) -> dict[str, Any]:
+    params = module.params
+    chart = Chart(
+        name=params["name"],
+        namespace=params["namespace"],
+        path=path,
+        values=params["values"],
+        binary=params["binary_path"],
+        options=["--kube-context", params["context"]] if params.get("context") else [],
+        create_namespace=params["create_namespace"],
+        take_ownership=params["force_adopt"],
+        description=params["description"],
+        labels={key: str(value) for key, value in params["labels"].items()},
+        wait=params["wait"],
+        timeout=params["wait_timeout"],
+    )
+    helm = Helm(kube, runner)
+    if params["state"] == "rendered":
+        found = read_releases(kube, chart.namespace, chart.name)
+        rendered = helm.render(chart, is_upgrade=bool(found))
+        return {"changed": False, "plan": [], "diff": [], "manifests": [masked(None, obj)[1] for obj in rendered]}
+    plan = helm.plan_removal(chart) if params["state"] == "absent" else helm.plan(chart)
+    revision, status = helm.expected
+    result = {
+        "changed": plan.changed,
+        "plan": plan.describe(),
+        "diff": plan.diff(),
+        "revision": revision,
+        "status": status,
+    }
+    if module.check_mode:
+        return result
+    plan.execute()
+    if params["state"] == "present" and params["wait"] and not plan.changed:
+        helm.wait(chart)
+    return result
+
+
+def main() -> None:
+    run_cluster_module(ARGUMENT_SPEC, work)
+
+
+if __name__ == "__main__":
+    main()
