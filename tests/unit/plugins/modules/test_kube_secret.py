@@ -77,13 +77,6 @@ def test_a_foreign_value_that_is_no_text_stays():
     assert kube.objects[REF]["data"]["binary"] == old["data"]["binary"]
 
 
-def test_the_version_follows_the_values_and_nothing_else():
-    kube = FakeKube(NAMESPACE)
-    first = work(module(data={"a": "1"}), kube)["version"]
-    assert work(module(data={"a": "1"}, labels={"b": "c"}), kube)["version"] == first
-    assert work(module(data={"a": "2"}), kube)["version"] != first
-
-
 def test_a_text_is_kept_in_step():
     kube = FakeKube(NAMESPACE, secret({"host": "old"}))
     result = work(module(data={"host": "new"}), kube)
