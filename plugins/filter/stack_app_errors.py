@@ -39,7 +39,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The mistakes, such as C(stack_apps[0].image.repository: missing, expected str).
+  description: "The mistakes, such as C(stack_apps[0].image.repository: missing, expected str)."
   type: list
   elements: str
 """

@@ -265,17 +265,19 @@ class Web:
     """Downloads over http and https, nothing else; proxies come from the environment.
 
     :param ca_file: PEM file trusted in addition to the system's certificates.
-    :raises StackError: when the CA file cannot be used.
+    :param ca: the same, its content.
+    :raises StackError: when the CA certificates cannot be used.
     """
 
-    def __init__(self, ca_file: str = "", timeout: float = 60) -> None:
+    def __init__(self, ca_file: str = "", timeout: float = 60, ca: str = "") -> None:
         context = ssl.create_default_context()
-        if ca_file:
+        if ca_file or ca:
             try:
-                context.load_verify_locations(cafile=ca_file)
+                context.load_verify_locations(cafile=ca_file or None, cadata=ca or None)
             except (OSError, ssl.SSLError) as error:
                 raise StackError(
-                    f"The CA file {ca_file} cannot be used: {error}.", "It must hold certificates in PEM form."
+                    f"The CA {f'file {ca_file}' if ca_file else 'certificates'} cannot be used: {error}.",
+                    "It must hold certificates in PEM form.",
                 ) from error
         self._timeout = timeout
         self._opener = urllib.request.OpenerDirector()
@@ -289,6 +291,15 @@ class Web:
             urllib.request.UnknownHandler(),
         ):
             self._opener.add_handler(handler)
+
+    def probe(self, url: str, *, any_answer: bool = False) -> None:
+        """:param any_answer: a refusal is an answer too. :raises StackError: when there is none."""
+        try:
+            with self._open(url):
+                return
+        except StackError as error:
+            if not (any_answer and isinstance(error.__cause__, urllib.error.HTTPError)):
+                raise
 
     def text(self, url: str) -> str:
         with self._open(url) as answer:

@@ -94,6 +94,29 @@ def check_apps(apps: Any, spec: Mapping[str, Any], root: str = "stack_apps") -> 
     return found
 
 
+def hosts_of(apps: Any) -> list[str]:
+    """Public host names of all entries, each once, in order; entries that are no such thing are passed over."""
+    hosts: list[Any] = []
+    for app in _entries(apps):
+        extra = app.get("extra_hosts")
+        if app.get("private") not in (True, "true", "yes"):
+            hosts += [app.get("host"), *(extra if isinstance(extra, list) else [])]
+    return list(dict.fromkeys(str(host) for host in hosts if isinstance(host, str) and _is_host(host)))
+
+
+def registries_of(apps: Any) -> list[str]:
+    """Registries of the prebuilt images of all entries, each once, in order."""
+    images = [app.get("image") for app in _entries(apps)]
+    references = [image.get("reference") for image in images if isinstance(image, Mapping)]
+    return list(dict.fromkeys(str(one).split("/")[0] for one in references if isinstance(one, str) and "/" in one))
+
+
+def _entries(apps: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(apps, Sequence) or isinstance(apps, str):
+        return []
+    return [app for app in apps if isinstance(app, Mapping)]
+
+
 def _once(seen: dict[str, str], value: str, path: str) -> list[str]:
     first = seen.setdefault(value, path)
     return [] if first == path else [f"{path}: {value} is taken by {first}"]

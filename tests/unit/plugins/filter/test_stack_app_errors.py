@@ -8,6 +8,7 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.railiance.stack.plugins.filter.stack_app_errors import stack_app_errors
+from ansible_collections.railiance.stack.plugins.plugin_utils._app_schema import hosts_of, registries_of
 
 SPEC = yaml.safe_load((Path(__file__).resolve().parents[4] / "roles/app_release/meta/argument_specs.yml").read_text())
 APP: dict[str, Any] = {
@@ -129,3 +130,14 @@ def test_something_else_than_a_list_is_named(apps: Any):
 def test_another_spec_is_refused():
     with pytest.raises(AnsibleFilterError, match="is not the argument spec of the role app_release"):
         stack_app_errors([], {})
+
+
+def test_public_hosts_of_well_formed_entries():
+    apps = [app(extra_hosts=["www.example.org", 7]), app(), app(host="hidden.example.org", private=True), "x", {}]
+    assert hosts_of(apps) == ["vergabe.example.org", "www.example.org"]
+    assert hosts_of(None) == []
+
+
+def test_registries_of_prebuilt_images():
+    apps = [app(image={"reference": "ghcr.io/a/b@sha256:0"}), app(image={"reference": "ghcr.io/c"}), app(image="x"), 1]
+    assert registries_of(apps) == ["ghcr.io"]
