@@ -12,6 +12,8 @@ from pathlib import Path
 from . import state
 from .command import LabError
 
+SUMS = "SHA256SUMS"
+
 
 def place(files: Mapping[str, Path], target: Path) -> bool:
     """Make ``target`` hold exactly ``files`` (relative name -> file); return whether something changed.
@@ -47,21 +49,14 @@ def place(files: Mapping[str, Path], target: Path) -> bool:
     return changed
 
 
-def bundle_files(bundle: Path | None) -> dict[str, Path]:
-    """Return the files of a bundle directory by their relative names; nothing when there is no bundle yet."""
-    if bundle is None:
-        return {}
+def bundle_files(bundle: Path) -> dict[str, Path]:
+    """Return the files of a bundle by their relative names: the list SHA256SUMS and what stands in it."""
     root = bundle.resolve()
-    return {str(path.relative_to(root)): path.resolve() for path in sorted(root.rglob("*")) if path.is_file()}
-
-
-def _same(source: Path, there: Path) -> bool:
-    with contextlib.suppress(FileNotFoundError):
-        here, copy = source.stat(), there.stat()
-        return (here.st_ino, here.st_dev) == (copy.st_ino, copy.st_dev) or (
-            here.st_dev != copy.st_dev and (here.st_size, here.st_mtime_ns) == (copy.st_size, copy.st_mtime_ns)
-        )
-    return False
+    names = [SUMS, *read_sums(root / SUMS)]
+    missing = [name for name in names if not (root / name).is_file()]
+    if missing:
+        raise LabError(f"The bundle {root} lacks {', '.join(missing)}.")
+    return {name: root / name for name in names}
 
 
 def release_files(bundle: Mapping[str, Path], k3s_version: str, made: Path) -> dict[str, Path]:
@@ -71,7 +66,7 @@ def release_files(bundle: Mapping[str, Path], k3s_version: str, made: Path) -> d
     written into the directory ``made`` from the bundle's SHA256SUMS. What the bundle lacks the site lacks.
     """
     site: dict[str, Path] = {}
-    sums = read_sums(bundle["SHA256SUMS"]) if "SHA256SUMS" in bundle else {}
+    sums = read_sums(bundle[SUMS])
 
     def offer(name: str, path: str, checksum: str = "") -> None:
         site[f"{path}{name}"] = bundle[name]
@@ -104,3 +99,12 @@ def _manifest_version(path: Path) -> str:
     if not found:
         raise LabError(f"{path} carries no app.kubernetes.io/version, so its release path is not known.")
     return found[1]
+
+
+def _same(source: Path, there: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        here, copy = source.stat(), there.stat()
+        return (here.st_ino, here.st_dev) == (copy.st_ino, copy.st_dev) or (
+            here.st_dev != copy.st_dev and (here.st_size, here.st_mtime_ns) == (copy.st_size, copy.st_mtime_ns)
+        )
+    return False

@@ -143,7 +143,11 @@ def _systemd_options() -> list[str]:
         return f"{value}:{value}"
 
     return [
-        "--runtime=runc", "--systemd=always", "--privileged", "--cgroupns=private", "--restart=always",
+        "--runtime=runc", "--privileged", "--cgroupns=private", "--restart=always",
+        # What podman's own --systemd does, without its mount of this machine's systemd cgroups (cgroup v1): with it all
+        # containers' systemds manage one tree, and one that stops takes the others' groups away.
+        "--systemd=false", "--env=container=podman", "--stop-signal=SIGRTMIN+3",
+        "--tmpfs=/run:rw,exec,nosuid,nodev,mode=755",
         f"--ulimit=nofile={limit(resource.RLIMIT_NOFILE, 20000)}",
         f"--ulimit=nproc={limit(resource.RLIMIT_NPROC, 32768)}",
     ]  # fmt: skip

@@ -31,8 +31,8 @@ def up(
 ) -> dict[str, Any]:  # fmt: skip
     """Bring the lab of ``checkout`` up, or do nothing when it is; return what lab.json says.
 
-    ``coredns``: the name server's program. ``bundle``: the bundle directory, None while there is none; running
-    servers see a later one at the same place. ``nodes``: how many servers, by default as many as there are and
+    ``coredns``: the name server's program. ``bundle``: the bundle directory, None to leave what is there; running
+    servers see a new one at the same place. ``nodes``: how many servers, by default as many as there are and
     at least one. ``fresh``: throw the servers away first and keep everything else.
     """
     here = State(checkout.resolve())
@@ -153,9 +153,14 @@ def _nodes(names: Names) -> list[str]:
 
 
 def _place_bundle(here: State, bundle: Path | None) -> bool:
+    """Let servers see ``bundle``, or what they saw before when there is None; return whether that has changed."""
+    here.bundle.mkdir(mode=0o755, parents=True, exist_ok=True)
+    here.releases.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if bundle is None:
+        return False
     files = mounts.bundle_files(bundle)
     changed = mounts.place(files, here.bundle)
-    if changed or not here.releases.exists():
+    if changed or not any(here.releases.iterdir()):
         version = ""
         if "k3s" in files:
             # "k3s version v1.35.4+k3s1 (…)"

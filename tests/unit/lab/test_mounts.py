@@ -10,13 +10,17 @@ from labkit.command import LabError
 
 
 def files_of(directory: Path) -> dict[str, str]:
-    return {str(path.relative_to(directory)): path.read_text() for path in directory.rglob("*") if path.is_file()}
+    files = [path for path in directory.rglob("*") if path.is_file() and path.name != "SHA256SUMS"]
+    return {str(path.relative_to(directory)): path.read_text() for path in files}
 
 
 def make(directory: Path, content: dict[str, str]) -> Path:
+    """Make a bundle of ``content`` with its list of checksums."""
+    sums = "".join(f"{index}{'0' * 63}  {name}\n" for index, name in enumerate(content))
     for name, text in content.items():
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_text(text)
+    (directory / "SHA256SUMS").write_text(sums)
     return directory
 
 
@@ -41,15 +45,20 @@ def test_files_take_no_space_twice(tmp_path: Path) -> None:
 
 def test_a_cut_off_copy_is_cleared_away(tmp_path: Path) -> None:
     bundle = make(tmp_path / "bundle", {"k3s": "one"})
-    target = make(tmp_path / "seen", {".incoming-k3s": "hal"})
+    target = tmp_path / "seen"
+    target.mkdir()
+    (target / ".incoming-k3s").write_text("hal")
     mounts.place(mounts.bundle_files(bundle), target)
     assert files_of(target) == {"k3s": "one"}
 
 
-def test_without_a_bundle_the_directory_is_empty(tmp_path: Path) -> None:
-    target = make(tmp_path / "seen", {"images/a.tar": "a"})
-    assert mounts.place(mounts.bundle_files(None), target)
-    assert list(target.iterdir()) == []
+def test_only_what_the_list_names_is_shown_and_all_of_it(tmp_path: Path) -> None:
+    bundle = make(tmp_path / "bundle", {"k3s": "one", "images/a.tar": "a"})
+    (bundle / "entry.json").write_text("{}")
+    assert set(mounts.bundle_files(bundle)) == {"SHA256SUMS", "k3s", "images/a.tar"}
+    (bundle / "images/a.tar").unlink()
+    with pytest.raises(LabError, match=r"lacks images/a\.tar\.$"):
+        mounts.bundle_files(bundle)
 
 
 def test_the_download_site_has_upstreams_paths_and_checksums(tmp_path: Path) -> None:
@@ -57,7 +66,6 @@ def test_the_download_site_has_upstreams_paths_and_checksums(tmp_path: Path) -> 
     content = {name: name for name in names} | {
         "cert-manager.yaml": 'labels:\n  app.kubernetes.io/version: "v1.11.5"\n',
         "images/a.tar": "a",
-        "SHA256SUMS": "".join(f"{index}{'0' * 63}  {name}\n" for index, name in enumerate(names)),
     }
     bundle = make(tmp_path / "bundle", content)
     site = mounts.release_files(mounts.bundle_files(bundle), "v1.35.4+k3s1", tmp_path / "made")
