@@ -229,14 +229,14 @@ class Manifest:
 
     :param objects: as wanted, in the order they are applied.
     :param adopt: take objects over from other owners.
-    :param as_component: all or nothing: see the module's option.
+    :param component: objects that are applied all or not at all: see the module's option ``as_component``.
     :param timeout: for everything that is waited for together; 0 waits for nothing.
     """
 
     kube: Kube
     objects: list[Object]
     adopt: bool = False
-    as_component: bool = False
+    component: frozenset[Ref] = frozenset()
     timeout: float = 300
 
     def __post_init__(self) -> None:
@@ -257,13 +257,17 @@ class Manifest:
             return set()
         present = {ref: obj for ref, obj in live.items() if obj is not None}
         owned = {ref: owner for ref, obj in present.items() if (owner := foreign_owner(obj))}
-        if not self.as_component:
-            self.notes += [f"{ref} belongs to {owner} and is left alone." for ref, owner in owned.items()]
-            return set(owned)
-        by_hand = {ref: "whoever installed it by hand" for ref, obj in present.items() if _hand_installed(obj)}
-        for ref, owner in (owned or by_hand).items():
-            self.notes = [f"{ref} belongs to {owner}: the component is used as it is, nothing of it is applied."]
-            return set(live)
+        single = {ref: owner for ref, owner in owned.items() if ref not in self.component}
+        self.notes += [f"{ref} belongs to {owner} and is left alone." for ref, owner in single.items()]
+        return set(single) | self._component_left_alone(present, owned)
+
+    def _component_left_alone(self, present: dict[Ref, Object], owned: dict[Ref, str]) -> set[Ref]:
+        parts = {ref: obj for ref, obj in present.items() if ref in self.component}
+        of_others = {ref: owned[ref] for ref in parts if ref in owned}
+        by_hand = {ref: "whoever installed it by hand" for ref, obj in parts.items() if _hand_installed(obj)}
+        for ref, owner in (of_others or by_hand).items():
+            self.notes.append(f"{ref} belongs to {owner}: the component is used as it is, nothing of it is applied.")
+            return set(self.component)
         return set()
 
     def _step(self, found: Look) -> Step | None:

@@ -96,10 +96,12 @@ options:
     default: false
   as_component:
     description:
-      - The objects are one component. When any of them belongs to somebody else, or one of its workloads exists that
-        this collection never applied, the whole component is used as it is and nothing is applied.
-    type: bool
-    default: false
+      - Which objects are one component, applied all or not at all, those of O(src), V(all), or V(none).
+      - When any of them belongs to somebody else, or one of its workloads exists that this collection never applied,
+        the component is used as it is and nothing of it is applied.
+    type: str
+    choices: [none, src, all]
+    default: none
 """
 
 EXAMPLES = r"""
@@ -108,7 +110,7 @@ EXAMPLES = r"""
     kubeconfig: /etc/rancher/k3s/k3s.yaml
     src:
       - /var/lib/railiance/manifests/cnpg-1.30.0.yaml
-    as_component: true
+    as_component: src
 
 - name: Create a cluster and wait until it is healthy
   railiance.stack.kube_apply:
@@ -153,6 +155,7 @@ done_steps:
   elements: str
 """
 
+import os
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._apply import (
@@ -164,6 +167,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._apply import (
 )
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Ref, run_cluster_module
+from ansible_collections.railiance.stack.plugins.module_utils._plan import Step
 from ansible_collections.railiance.stack.plugins.module_utils._ready import condition_test
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -191,23 +195,29 @@ ARGUMENT_SPEC: dict[str, Any] = {
         "required_together": [("path", "value")],
     },
     "force_adopt": {"type": "bool", "default": False},
-    "as_component": {"type": "bool", "default": False},
+    "as_component": {"type": "str", "choices": ["none", "src", "all"], "default": "none"},
 }
 
 
 def work(module: Any, kube: Kube) -> dict[str, Any]:
     params = module.params
-    objects = load_manifests(params["src"]) + check_objects(params["definition"], "definition")
-    if not objects:
+    # A file that an earlier task would have put there is no error in check mode: it is predicted.
+    expected = [path for path in params["src"] if module.check_mode and not os.path.exists(path)]
+    brought = load_manifests(path for path in params["src"] if path not in expected)
+    objects = brought + check_objects(params["definition"], "definition")
+    if not objects and not expected:
         raise StackError("There is nothing to apply: src and definition hold no object.", "Give at least one.")
+    component = {"none": [], "src": brought, "all": objects}[params["as_component"]]
     manifest = Manifest(
         kube,
         in_order(with_namespaces(kube, objects, params["namespace"])),
         adopt=params["force_adopt"],
-        as_component=params["as_component"],
+        component=frozenset(Ref.of(obj) for obj in with_namespaces(kube, component, params["namespace"])),
         timeout=params["wait_timeout"] if params["wait"] else 0,
     )
     plan = manifest.plan()
+    for path in expected:
+        plan.add(Step("create", path, note="its objects are known once the file is there"))
     result = {
         "changed": plan.changed,
         "plan": plan.describe(),

@@ -49,6 +49,8 @@ def owned(obj, **meta):
 
 
 def plan_of(kube, *objects, **options):
+    if options.pop("as_component", False):
+        options["component"] = frozenset(Ref.of(obj) for obj in objects)
     manifest = Manifest(kube, in_order(objects), timeout=0, **options)
     return manifest, manifest.plan()
 
@@ -143,6 +145,13 @@ def test_a_component_installed_by_hand_is_used_as_it_is_without_asking_the_serve
     assert plan.steps == []
     assert kube.dry_runs == []
     assert manifest.notes[0].startswith("Deployment n/d belongs to whoever installed it by hand: ")
+
+
+def test_objects_beside_a_component_of_another_owner_are_applied():
+    kube = FakeKube(NAMESPACE, owned(DEPLOYMENT, **HELM))
+    manifest, plan = plan_of(kube, CONFIG, DEPLOYMENT, component=frozenset({Ref.of(DEPLOYMENT)}))
+    assert [step.target for step in plan.steps] == ["ConfigMap n/c"]
+    assert len(manifest.notes) == 1
 
 
 def test_a_component_that_was_applied_before_is_converged():

@@ -19,7 +19,7 @@ def module(check_mode=False, **params):
         "wait_timeout": 1,
         "wait_for": [],
         "force_adopt": False,
-        "as_component": False,
+        "as_component": "none",
     }
     return FakeModule(check_mode, **{**defaults, **params})
 
@@ -67,3 +67,23 @@ def test_a_further_condition_is_waited_for():
 def test_check_mode_does_not_wait():
     entry = wait_for(api_version="v1", kind="ConfigMap", name="missing", namespace="n", path="data.a", value="1")
     assert work(module(check_mode=True, definition=[CONFIG], wait_for=[entry]), FakeKube(NAMESPACE))["changed"] is True
+
+
+def test_in_check_mode_a_file_that_is_not_there_yet_is_predicted():
+    result = work(module(check_mode=True, src=["/nowhere/m.yaml"], definition=[NAMESPACE]), FakeKube())
+    assert result["plan"] == [
+        {"action": "create", "target": "Namespace n", "note": ""},
+        {"action": "create", "target": "/nowhere/m.yaml", "note": "its objects are known once the file is there"},
+    ]
+    with pytest.raises(StackError, match=r"^Could not read the manifest /nowhere/m\.yaml"):
+        work(module(src=["/nowhere/m.yaml"]), FakeKube())
+
+
+def test_a_component_is_the_files_only_or_everything(tmp_path):
+    path = tmp_path / "m.yaml"
+    path.write_text("{apiVersion: apps/v1, kind: Deployment, metadata: {name: d}, spec: {replicas: 1}}")
+    by_hand = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "namespace": "n"}, "spec": {}}
+    params = {"src": [str(path)], "definition": [CONFIG], "wait": False}
+    beside = work(module(as_component="src", **params), FakeKube(NAMESPACE, by_hand))
+    assert [step["target"] for step in beside["plan"]] == ["ConfigMap n/c"]
+    assert work(module(as_component="all", **params), FakeKube(NAMESPACE, by_hand))["plan"] == []
