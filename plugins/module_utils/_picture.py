@@ -87,6 +87,16 @@ def healthy(found: Iterable[Check]) -> bool:
     return all(check.ok for check in found if check.required)
 
 
+def table(found: list[Check]) -> list[str]:
+    """One line a check, for a person."""
+    width = max((len(check.name) for check in found), default=0)
+    return [
+        f"{check.layer}  {'ok' if check.ok else 'FAIL' if check.required else 'note':<4}  "
+        f"{check.name:<{width}}  {check.detail}"
+        for check in found
+    ]
+
+
 # -- layers ----------------------------------------------------------------------------------------------------
 def _nodes(picture: Picture) -> list[Check]:
     if not picture["nodes"]:

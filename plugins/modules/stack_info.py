@@ -67,18 +67,29 @@ checks:
       detail: Cluster in healthy state, 1/1 instances
       hint: ""
       required: true
+table:
+  description: The same for a person, one line a check.
+  returned: always
+  type: list
+  elements: str
+  sample: ["S3  ok    Cluster databases/apps-pg  Cluster in healthy state, 1/1 instances"]
 """
 
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, run_cluster_module
-from ansible_collections.railiance.stack.plugins.module_utils._picture import checks, healthy, take
+from ansible_collections.railiance.stack.plugins.module_utils._picture import checks, healthy, table, take
 
 
 def work(module: Any, kube: Kube) -> dict[str, Any]:
     apps = [{"name": app["name"], "namespace": app["namespace"] or app["name"]} for app in module.params["apps"]]
     found = checks(take(kube), apps)
-    return {"changed": False, "healthy": healthy(found), "checks": [check.as_dict() for check in found]}
+    return {
+        "changed": False,
+        "healthy": healthy(found),
+        "checks": [check.as_dict() for check in found],
+        "table": table(found),
+    }
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ansible_collections.railiance.stack.plugins.module_utils._picture import KINDS, checks, healthy, take
+from ansible_collections.railiance.stack.plugins.module_utils._picture import KINDS, checks, healthy, table, take
 
 
 class Cluster:
@@ -118,3 +118,9 @@ def test_a_strangers_failing_certificate_is_reported_and_does_not_block():
         ("Certificate legacy/old", "DNS problem", False)
     ]
     assert healthy(found)
+
+
+def test_the_table_has_a_line_a_check():
+    lines = table(checks(take(Cluster({})), APPS))
+    assert lines[0] == "S2  FAIL  Node                    the cluster has no node"
+    assert len(lines) == 4
