@@ -21,8 +21,10 @@ from .console import Console
 from .recipe import Part, Work
 
 SUMS = "SHA256SUMS"
+# The bundle inside its cache entry, whose own list is no part of it.
+DIRECTORY = "bundle"
 # Raise it when the layout of the bundle changes.
-RECIPE = 1
+RECIPE = 2
 # Entries of the cache that nobody asked for during this time go away.
 KEEP_DAYS = 30.0
 
@@ -72,10 +74,11 @@ def plan() -> tuple[list[Part], dict[str, Part]]:
     }
     k3s_runtime, k3s = parts.k3s_parts()
     manifests = manifest_parts(programs)
-    loaded = [image.part(programs) for image in images.node_images()]
     bases = [image.part(programs) for image in images.base_images()]
+    pages = images.gitea_frontend(next(part for part in bases if part.name == "image-node"))
+    loaded = [image.part({**programs, pages.name: pages}) for image in images.node_images()]
     python = wheels.part()
-    everything = [python, k3s_runtime, *programs.values(), k3s, *bases, *loaded, *manifests]
+    everything = [python, k3s_runtime, *programs.values(), k3s, *bases, pages, *loaded, *manifests]
     layout = {
         "k3s": k3s,
         "helm-*.tar.gz": programs["helm"],
@@ -93,9 +96,10 @@ def bundle_part(layout: Mapping[str, Part]) -> Part:
     needs = tuple({part.name: part for part in layout.values()}.values())
 
     def make(work: Work) -> None:
+        directory = work.target / DIRECTORY
         for place, part in layout.items():
-            assemble(work.needs[part.name], place.rpartition(":")[2], work.target)
-        write_sums(work.target)
+            assemble(work.needs[part.name], place.rpartition(":")[2], directory)
+        write_sums(directory)
 
     return Part(
         "bundle", {"recipe": RECIPE, "layout": {place: part.name for place, part in layout.items()}}, make, needs
@@ -138,11 +142,11 @@ def build(cache: Cache, console: Console) -> Path:
         for part in everything:
             cache.touch(part.order)
         console.found(whole.name, size_of(found))
-        return found
+        return found / DIRECTORY
     everything.append(whole)
     make_all(cache, everything, console)
     cache.prune(KEEP_DAYS, console.say)
-    return cache.path(whole.order)
+    return cache.path(whole.order) / DIRECTORY
 
 
 def program(cache: Cache, console: Console, wanted: parts.GoProgram) -> Path:

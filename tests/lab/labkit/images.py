@@ -18,11 +18,25 @@ from pathlib import Path
 from typing import Any
 
 from . import command, debian, parts
-from .cache import file_sha256, tree_sha256
+from .cache import LISTING, file_sha256, tree_sha256
 from .command import LabError
 from .recipe import BUILD_FILES, LAB, Part, Work
 
 IMAGES = LAB / "images"
+# The tools that build Gitea's web pages: Gitea's module carries their sources only.
+GITEA_FRONTEND = LAB / "gitea-frontend"
+_FRONTEND_SOURCES = (
+    *(
+        "package.json",
+        "pnpm-lock.yaml",
+        ".npmrc",
+        "vite.config.ts",
+        "tailwind.config.ts",
+        "tsconfig.json",
+        "types.d.ts",
+    ),
+    *("web_src", "assets", "public", "options", "templates"),
+)
 # Raise them when the way images are made changes in a way that the inputs of a part do not show.
 SCRATCH_RECIPE = 1
 DEBIAN_RECIPE = 1
@@ -77,18 +91,19 @@ class ScratchImage:
 class DebianImage:
     """An image that buildah makes of ``images/<name>/Containerfile`` on the lab's Debian base.
 
-    ``programs`` are put into the build context under ``parts/<name>``, ``modules`` (module of a part -> names in the
-    module) under ``modules/<part>``.
+    ``programs`` and the parts named by ``others`` are put into the build context under ``parts/<name>``, ``modules``
+    (module of a part -> names in the module) under ``modules/<part>``.
     """
 
     name: str
     reference: str
     programs: tuple[parts.GoProgram, ...] = ()
+    others: tuple[str, ...] = ()
     modules: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
 
     def part(self, made: Mapping[str, Part]) -> Part:
-        """Return the part that builds the image; ``made`` holds the parts of the programs by name."""
-        needs = tuple(made[program.name] for program in self.programs)
+        """Return the part that builds the image; ``made`` holds the parts it may need by name."""
+        needs = tuple(made[name] for name in (*(program.name for program in self.programs), *self.others))
         inputs = {
             "recipe": DEBIAN_RECIPE,
             "reference": self.reference,
@@ -106,10 +121,12 @@ class DebianImage:
             target.mkdir(parents=True)
             for output in program.commands:
                 shutil.copy2(work.needs[program.name] / output, target / output)
+        for other in self.others:
+            shutil.copytree(work.needs[other], context / "parts" / other, ignore=shutil.ignore_patterns(LISTING))
         for part, (module, names) in self.modules.items():
             source = parts.module_directory(work, part, module)
             for name in names:
-                _copy_writable(source / name, context / "modules" / part / name)
+                copy_writable(source / name, context / "modules" / part / name)
         base = debian.base_image(work.root, work.say)
         # A name nobody else uses; it is gone when the archive is written.
         local = f"localhost/railiance-lab-making:{work.target.name}"
@@ -221,7 +238,7 @@ def _system_files(rootfs: Path) -> list[File]:
     ]
 
 
-def _copy_writable(source: Path, target: Path) -> None:
+def copy_writable(source: Path, target: Path) -> None:
     """Copy out of Go's module cache, where everything is read-only."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
@@ -261,6 +278,7 @@ def node_images() -> list[ScratchImage | DebianImage]:
             "gitea",
             f"docker.gitea.com/gitea:{parts.GITEA.version.removeprefix('v')}-rootless",
             (parts.GITEA,),
+            (GITEA_FRONTEND.name,),
             {"gitea": (parts.GITEA.module, ("templates", "options", "public", "docker/rootless"))},
         ),
         ScratchImage(
@@ -299,6 +317,50 @@ def node_images() -> list[ScratchImage | DebianImage]:
         ),
         *(_cert_manager(component) for component in parts.CERT_MANAGER_COMPONENTS),
     ]
+
+
+def gitea_frontend(node: Part) -> Part:
+    """Return the part that builds Gitea's web pages, in a container of the image that ``node`` makes."""
+    inputs = {
+        "recipe": 1,
+        "module": parts.GITEA.module,
+        "version": parts.GITEA.version,
+        "tools": tree_sha256(GITEA_FRONTEND),
+        "sources": _FRONTEND_SOURCES,
+    }
+    return Part(GITEA_FRONTEND.name, inputs, lambda work: _make_gitea_frontend(work, node.name), needs=(node,))
+
+
+def _make_gitea_frontend(work: Work, node: str) -> None:
+    sources, tools = work.scratch / "sources", work.scratch / "tools"
+    module = parts.module_directory(work, parts.GITEA.name, parts.GITEA.module)
+    for name in _FRONTEND_SOURCES:
+        copy_writable(module / name, sources / name)
+    shutil.copytree(GITEA_FRONTEND, tools)
+    (archive,) = work.needs[node].glob("*.tar")
+    local = f"localhost/railiance-lab-making:{work.target.name}"
+    work.run(["skopeo", "copy", "--quiet", f"docker-archive:{archive}", f"containers-storage:{local}"])
+    try:
+        builder = work.output(["buildah", "from", "--pull-never", local]).strip()
+        try:
+            script = (
+                "cd /tools && npm ci --no-audit --no-fund --omit=optional && exec sh build.sh /sources /tools /output"
+            )
+            work.run(
+                [
+                    *("nice", "buildah", "run", "--isolation=chroot", "--network=host"),
+                    *(f"--volume={work.build_files()}:{BUILD_FILES}:ro", f"--volume={sources}:/sources"),
+                    *(f"--volume={tools}:/tools", f"--volume={work.target}:/output"),
+                    # npm reads the first, pnpm and Node.js the second.
+                    f"--env=NPM_CONFIG_CAFILE={BUILD_FILES}/trust.crt",
+                    f"--env=NODE_EXTRA_CA_CERTS={BUILD_FILES}/trust.crt",
+                    *(builder, "--", "sh", "-euc", script),
+                ]
+            )
+        finally:
+            command.run(["buildah", "rm", builder])
+    finally:
+        command.run(["buildah", "rmi", "--force", local])
 
 
 def base_images() -> list[DebianImage]:

@@ -155,6 +155,11 @@ def _pack_helm(work: Work, version: str) -> None:
     (work.target / f"helm-{version}-linux-amd64.tar.gz").write_bytes(gzip.compress(packed.getvalue(), 6, mtime=0))
 
 
+def _name_sops(work: Work, version: str) -> None:
+    """Name the program as upstream's release file is named."""
+    (work.target / "sops").rename(work.target / f"sops-{version}.linux.amd64")
+
+
 HELM = GoProgram(
     "helm", "helm.sh/helm/v3", {"helm": "helm.sh/helm/v3/cmd/helm"}, variables=_helm_variables, finish=_pack_helm
 )
@@ -200,7 +205,9 @@ GITEA = GoProgram(
         "code.gitea.io/gitea/modules/setting.StaticRootPath": "/app/gitea/static",
     },
 )
-SOPS = GoProgram("sops", "github.com/getsops/sops/v3", {"sops": "github.com/getsops/sops/v3/cmd/sops"})
+SOPS = GoProgram(
+    "sops", "github.com/getsops/sops/v3", {"sops": "github.com/getsops/sops/v3/cmd/sops"}, finish=_name_sops
+)
 PAUSE = GoProgram("pause", "", {"pause": "railiance.stack/lab/pause"})
 
 

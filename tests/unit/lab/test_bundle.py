@@ -58,7 +58,7 @@ class Kitchen:
         everything, layout = self.layout(version)
         whole = bundle.bundle_part(layout)
         bundle.make_all(cache, [*everything, whole], console)
-        return cache.path(whole.order)
+        return cache.path(whole.order) / bundle.DIRECTORY
 
 
 def test_sha256sum_accepts_the_bundle(cache: Cache, console: Console) -> None:
