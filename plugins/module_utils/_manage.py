@@ -1,0 +1,341 @@
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One management command of one application: where it runs, and what came of it. Private to this collection."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.railiance.stack.plugins.module_utils import _django, _runner
+from ansible_collections.railiance.stack.plugins.module_utils._django import Request, Verdict
+from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
+from ansible_collections.railiance.stack.plugins.module_utils._jobs import (
+    IMAGE_REASONS,
+    Clock,
+    NotStarted,
+    build_job,
+    job_name,
+    run_job,
+)
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref
+from ansible_collections.railiance.stack.plugins.module_utils._manage_pod import (
+    Mask,
+    build_pod,
+    pick_container,
+    secret_references,
+)
+from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
+from ansible_collections.railiance.stack.plugins.module_utils._runner import Command, Ran
+
+_PASSWORD_VARIABLE = "DJANGO_SUPERUSER_PASSWORD"  # noqa: S105  the name Django gives it
+_LAST_LINES = 15
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked for.
+
+    :param superuser: environment of createsuperuser, without its password.
+    :param password: name and key of the Secret with that password.
+    """
+
+    request: Request
+    app: str
+    namespace: str
+    workload: str
+    pod_template: Object | None = None
+    container: str = ""
+    image: str = ""
+    image_available: bool = True
+    mode: str = "job"
+    directory: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    password: tuple[str, str] | None = None
+    timeout: int = 300
+
+    @classmethod
+    def of(cls, params: dict[str, Any]) -> Task:
+        """:raises StackError: for options that cannot mean anything."""
+        request = Request(
+            command=params["command"],
+            driver=params["driver"],
+            python=params["python"],
+            manage=params["manage"],
+            settings=params["settings"] or "",
+            pythonpath=params["pythonpath"] or "",
+            database=params["database"] or "",
+            apps=tuple(params["apps"]),
+            fixtures=tuple(params["fixtures"]),
+            tags=tuple(params["tags"]),
+            clear=params["clear"],
+            link=params["link"],
+            deploy=params["deploy"],
+            fail_level=params["fail_level"] or "",
+            skip_checks=params["skip_checks"],
+            verbosity=params["verbosity"],
+            extra_args=tuple(params["extra_args"]),
+            changed_pattern=params["changed_pattern"] or "",
+        )
+        _django.check_request(request)
+        if params["mode"] == "exec" and (params["image"] or params["pod_template"]):
+            raise StackError(
+                "A running pod keeps its image: image and pod_template go with mode: job only.",
+                "Remove them, or use mode: job.",
+            )
+        environment = {name: str(value) for name, value in params["environment"].items()}
+        for name, value in (("USERNAME", params["username"]), ("EMAIL", params["email"])):
+            if value:
+                environment[f"DJANGO_SUPERUSER_{name}"] = value
+        secret = params["password_secret"]
+        return cls(
+            request=request,
+            app=params["app"],
+            namespace=params["namespace"] or params["app"],
+            workload=params["workload"] or params["app"],
+            pod_template=params["pod_template"],
+            container=params["container"] or "",
+            image=params["image"] or "",
+            image_available=params["image_available"],
+            mode=params["mode"],
+            directory=params["project_path"] or "",
+            environment=environment,
+            password=(secret["name"], secret["key"]) if secret else None,
+            timeout=params["timeout"],
+        )
+
+
+class Manage:
+    """Runs the task, or says what it would do."""
+
+    def __init__(self, kube: Kube, task: Task, clock: Clock | None = None) -> None:
+        self.kube = kube
+        self.task = task
+        self._clock = clock
+
+    # -- check mode ------------------------------------------------------------------------------------------
+    def foretell(self) -> dict[str, Any]:
+        """The result without a change: at most a read-only look."""
+        commands = _django.reading(self.task.request)
+        if not commands:
+            return self._foretold("not run in check mode", changed=not _django.changes_nothing(self.task.request))
+        unknown = self._not_there_yet()
+        if unknown:
+            return self._foretold(unknown)
+        try:
+            return self._carry_out(commands)
+        except NotStarted as error:
+            if error.reason not in IMAGE_REASONS:
+                raise
+            return self._foretold("known after the push: the image cannot be pulled yet")
+
+    def _not_there_yet(self) -> str:
+        """Why nothing can be read yet; empty when it can."""
+        task = self.task
+        if not task.image_available:
+            return "known after the push"
+        if self.kube.get(Ref("v1", "Namespace", task.namespace)) is None:
+            return f"known once Namespace {task.namespace} exists"
+        template = task.pod_template or self._deployment_template()
+        if template is None:
+            return f"known once Deployment {task.namespace}/{task.workload} exists"
+        for name in sorted(secret_references(template)):
+            if self._secret(name) is None:
+                return f"known once Secret {task.namespace}/{name} exists"
+        return ""
+
+    def _foretold(self, note: str, changed: bool = True) -> dict[str, Any]:
+        plan = Plan([Step("run", self._target(), note=note)] if changed else [])
+        return self._result(plan, Verdict(changed), [], executed_by=None, image=self.task.image, known=False)
+
+    # -- for real --------------------------------------------------------------------------------------------
+    def run(self) -> dict[str, Any]:
+        """:raises StackError: when the command fails, with rc, stdout, stderr and cmd."""
+        return self._carry_out(_django.commands(self.task.request))
+
+    def _carry_out(self, commands: list[Command]) -> dict[str, Any]:
+        task = self.task
+        template = task.pod_template or self._deployment_template()
+        if template is None:
+            raise StackError(
+                f"Deployment {task.namespace}/{task.workload} does not exist, and no pod_template is given.",
+                "Release the application first, or pass the pod template of the release.",
+            )
+        secrets = [secret for name in secret_references(template) if (secret := self._secret(name))]
+        password = self._password_secret()
+        mask = Mask([*secrets, *([password] if password else [])])
+        image = task.image or pick_container(template, task.container)["image"]
+        try:
+            log, executed = self._in_job(template, commands) if task.mode == "job" else self._in_pod(commands, password)
+        except StackError as error:
+            raise _masked_error(error, mask) from None
+        ran, stray = _runner.parse(mask(log), commands)
+        verdict = _django.judge(task.request, ran)
+        if verdict is None:
+            raise self._failure(commands, ran, stray, executed)
+        pending = [one["migration"] for one in verdict.pending]
+        plan = Plan([_step(self._target(), pending)] if verdict.changed else [])
+        cmd = list(_django.failed_step(commands, ran)[0].argv)
+        return self._result(plan, verdict, cmd, executed_by=task.mode, image=image)
+
+    def _in_job(self, template: Object, commands: list[Command]) -> tuple[str, str]:
+        """:returns: the log and where it comes from."""
+        task = self.task
+        container = pick_container(template, task.container)["name"]
+        env: list[Object] = [{"name": name, "value": value} for name, value in task.environment.items()]
+        if task.password:
+            name, key = task.password
+            env.append({"name": _PASSWORD_VARIABLE, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}})
+        labels = {
+            "app.kubernetes.io/name": "management-command",
+            "app.kubernetes.io/instance": task.app,
+            "app.kubernetes.io/part-of": "railiance-stack",
+            "app.kubernetes.io/managed-by": "railiance.stack",
+        }
+        argv = _runner.runner_argv(task.request.python, commands, task.directory)
+        pod = build_pod(template, container, argv, labels=labels, image=task.image, env=env)
+        looking = commands == _django.reading(task.request)
+        purpose = task.request.command.replace("_", "-").lower()[:30] + ("-look" if looking else "")
+        # The image is not part of the name: two releases at once must not migrate side by side.
+        job = build_job(
+            job_name(task.app, purpose, task.namespace, task.request.driver, task.request.command),
+            task.namespace,
+            pod,
+            labels=labels,
+            timeout=task.timeout,
+        )
+        outcome = run_job(self.kube, job, container, timeout=task.timeout, clock=self._clock)
+        where = f"Job {task.namespace}/{job['metadata']['name']}"
+        if outcome.reason not in ("", "Completed", "Error"):
+            where += f" ({outcome.reason})"
+        return outcome.log, where
+
+    def _in_pod(self, commands: list[Command], password: Object | None) -> tuple[str, str]:
+        task = self.task
+        pod = self._running_pod()
+        name = pod["metadata"]["name"]
+        container = pick_container(pod, task.container)["name"]
+        handed = dict(task.environment)
+        if task.password and password:
+            handed[_PASSWORD_VARIABLE] = _decoded(password, task.password[1])
+        argv = _runner.runner_argv(task.request.python, commands, task.directory, stdin=bool(handed))
+        stdin = json.dumps(handed) if handed else None
+        done = self.kube.exec(task.namespace, name, argv, container=container, stdin=stdin, timeout=float(task.timeout))
+        return done.stdout + done.stderr, f"Pod {task.namespace}/{name}"
+
+    # -- what is there ---------------------------------------------------------------------------------------
+    def _secret(self, name: str) -> Object | None:
+        return self.kube.get(Ref("v1", "Secret", name, self.task.namespace))
+
+    def _deployment(self) -> Object | None:
+        return self.kube.get(Ref("apps/v1", "Deployment", self.task.workload, self.task.namespace))
+
+    def _deployment_template(self) -> Object | None:
+        deployment = self._deployment()
+        return dict(deployment["spec"]["template"]) if deployment else None
+
+    def _running_pod(self) -> Object:
+        task = self.task
+        deployment = self._deployment() or {}
+        labels = ((deployment.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+        selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+        pods = self.kube.find("v1", "Pod", task.namespace, selector) if selector else []
+        ready = [pod for pod in pods if _ready(pod)]
+        if not ready:
+            raise StackError(
+                f"Deployment {task.namespace}/{task.workload} has no pod that is ready.",
+                f"Look at it with: kubectl -n {task.namespace} get pods; or use mode: job.",
+            )
+        return max(ready, key=lambda pod: str(pod["metadata"].get("creationTimestamp") or ""))
+
+    def _password_secret(self) -> Object | None:
+        """:raises NeedsOperator: when there is no password: Django would create a user who cannot log in."""
+        if self.task.password is None:
+            return None
+        name, key = self.task.password
+        secret = self._secret(name)
+        if not _decoded(secret, key):
+            raise NeedsOperator(
+                f"Secret {self.task.namespace}/{name} has no {key}: a user without a password cannot log in.",
+                f"Put the password under {key} of that Secret.",
+            )
+        return secret
+
+    # -- telling ---------------------------------------------------------------------------------------------
+    def _target(self) -> str:
+        return f"{self.task.request.command} of {self.task.namespace}/{self.task.app}"
+
+    def _result(
+        self,
+        plan: Plan,
+        verdict: Verdict,
+        cmd: list[str],
+        *,
+        executed_by: str | None,
+        image: str,
+        known: bool = True,
+    ) -> dict[str, Any]:
+        result: dict[str, Any] = {
+            "changed": plan.changed,
+            "plan": plan.describe(),
+            "diff": plan.diff(),
+            "rc": verdict.rc,
+            "stdout": verdict.stdout,
+            "stderr": verdict.stderr,
+            "cmd": cmd,
+            "executed_by": executed_by,
+            "image": image,
+        }
+        if self.task.request.command == "migrate":
+            result["pending"] = verdict.pending if known else None
+        return result
+
+    def _failure(self, commands: list[Command], ran: dict[str, Ran], stray: str, where: str) -> StackError:
+        command, outcome = _django.failed_step(commands, ran)
+        said = outcome.stderr.strip() or outcome.stdout.strip() or stray
+        ended = f"ended with {outcome.rc}" if outcome.rc >= 0 else "did not end by itself"
+        words = " ".join(command.argv[1:4])
+        return StackError(
+            f"'{words}' {ended} in {where}: " + "\n".join(said.splitlines()[-_LAST_LINES:]),
+            "The old version serves on; correct the cause and run again.",
+            rc=outcome.rc,
+            stdout=outcome.stdout,
+            stderr="\n".join(filter(None, [outcome.stderr, stray])),
+            cmd=list(command.argv),
+            executed_by=self.task.mode,
+        )
+
+
+def _step(target: str, pending: list[str]) -> Step:
+    if not pending:
+        return Step("run", target)
+    return Step("run", target, {"pending": pending}, {"pending": []}, note=f"pending: {len(pending)}")
+
+
+def _ready(pod: Object) -> bool:
+    if pod["metadata"].get("deletionTimestamp"):
+        return False
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def _decoded(secret: Object | None, key: str) -> str:
+    return base64.b64decode(((secret or {}).get("data") or {}).get(key) or "").decode()
+
+
+def _masked_error(error: StackError, mask: Mask) -> StackError:
+    """The error with its texts masked, of the same kind."""
+    error.message = mask(error.message)
+    error.args = (error.message,)
+    error.result = {
+        key: mask(value)
+        if isinstance(value, str)
+        else [mask(str(one)) for one in value]
+        if isinstance(value, list)
+        else value
+        for key, value in error.result.items()
+    }
+    return error

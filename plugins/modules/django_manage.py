@@ -1,0 +1,317 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: django_manage
+short_description: Run a management command of an application in the cluster
+version_added: 0.1.0
+description:
+  - Runs C(manage.py) with the image, environment, Secrets and volumes of an application's own pod, as a Job before
+    traffic switches to a new image, or in a pod that runs.
+  - C(migrate) looks first and changes only what is pending; both happen in one Job.
+  - The name of the Job is a lock. While another run of the same command for the same application is active, with
+    whatever image, this one waits for it. The Job ends by itself and is removed afterwards.
+  - Values of the Secrets that the pod uses are hidden in everything that is returned. Entries named C(username),
+    C(host), C(port) and C(dbname), and values of less than four characters, are shown.
+author:
+  - The railiance.stack authors (@railiance)
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - railiance.stack.attributes
+attributes:
+  check_mode:
+    support: partial
+    details:
+      - C(migrate) runs one Job, which deletes itself and whose database sessions are read-only, to read what is
+        pending. Where the image, the namespace or a Secret does not exist yet, the result says so instead.
+      - Every other command is not run. One that changes nothing is reported unchanged, any other changed.
+  diff_mode:
+    support: partial
+    details: C(migrate) shows the pending migrations.
+  idempotent:
+    support: partial
+    details:
+      - C(migrate), C(createsuperuser), C(createcachetable) and C(collectstatic) report a change only when there is one,
+        C(loaddata) when objects were installed. A command this module does not know is always reported as changed,
+        unless O(changed_pattern) says otherwise.
+options:
+  command:
+    description: Name of the management command, without arguments.
+    type: str
+    required: true
+  app:
+    description: Name of the application.
+    type: str
+    required: true
+  namespace:
+    description: Namespace of the application; its name when not given.
+    type: str
+  workload:
+    description: Deployment whose pod template is used; the application's name when not given.
+    type: str
+  pod_template:
+    description: Pod template to use instead of a Deployment's, for the first release.
+    type: dict
+  container:
+    description: Container of the pod; the first one when not given.
+    type: str
+  image:
+    description: Image to run instead of the pod template's.
+    type: str
+  image_available:
+    description: Whether the image can be pulled already; V(false) spares check mode the attempt.
+    type: bool
+    default: true
+  mode:
+    description: As a Job of its own, or in a pod of the Deployment that is ready, with the image that runs there.
+    type: str
+    choices: [job, exec]
+    default: job
+  driver:
+    description: C(migrate) of Django, or of Alembic.
+    type: str
+    choices: [django, alembic]
+    default: django
+  python:
+    description: Python interpreter in the image.
+    type: str
+    default: python
+  manage:
+    description: Path of manage.py in the image.
+    type: str
+    default: manage.py
+  project_path:
+    description: Directory to run in; the image's working directory when not given.
+    type: str
+    aliases: [app_path, chdir]
+  settings:
+    description: Settings module.
+    type: str
+  pythonpath:
+    description: Directory added to the Python path.
+    type: str
+  database:
+    description: Database alias, for the commands that take one.
+    type: str
+  apps:
+    description: Applications in Django's sense, for the commands that take them.
+    type: list
+    elements: str
+    default: []
+  fixtures:
+    description: Fixtures for C(loaddata).
+    type: list
+    elements: str
+    default: []
+  tags:
+    description: Tags for C(check).
+    type: list
+    elements: str
+    default: []
+  clear:
+    description: For C(collectstatic), remove what is there first.
+    type: bool
+    default: false
+  link:
+    description: For C(collectstatic), link instead of copying.
+    type: bool
+    default: false
+  deploy:
+    description: For C(check), the additional checks for a deployment.
+    type: bool
+    default: false
+  fail_level:
+    description: For C(check), the level from which it fails.
+    type: str
+    choices: [CRITICAL, ERROR, WARNING, INFO, DEBUG]
+  skip_checks:
+    description: Skip Django's system checks before the command.
+    type: bool
+    default: false
+  verbosity:
+    description: Django's verbosity.
+    type: int
+    choices: [0, 1, 2, 3]
+  extra_args:
+    description:
+      - Further arguments, at the end. They are visible in the cluster; never put a secret here.
+      - With O(driver=alembic) they stand before the subcommand, for example C(-c alembic/alembic.ini).
+    type: list
+    elements: str
+    default: []
+  environment:
+    description: Further plain environment, in place of entries of the same name.
+    type: dict
+    default: {}
+  username:
+    description: For C(createsuperuser), the user's name.
+    type: str
+  email:
+    description: For C(createsuperuser), the user's address.
+    type: str
+  password_secret:
+    description:
+      - For C(createsuperuser), the Secret in the application's namespace that holds the password. Required, because
+        Django would otherwise create a user who cannot log in.
+    type: dict
+    suboptions:
+      name:
+        description: Name of the Secret.
+        type: str
+        required: true
+      key:
+        description: Its key.
+        type: str
+        default: password
+  changed_pattern:
+    description: Regular expression; the command changed something exactly when it is found in its standard output.
+    type: str
+  timeout:
+    description: Seconds after which the command is stopped.
+    type: int
+    default: 300
+"""
+
+EXAMPLES = r"""
+- name: Migrate with the image that is about to be released
+  railiance.stack.django_manage:
+    command: migrate
+    app: vergabe-teilnahme
+    image: "{{ pushed.reference_by_digest }}"
+
+- name: Create the first administrator
+  railiance.stack.django_manage:
+    command: createsuperuser
+    app: vergabe-teilnahme
+    username: admin
+    email: admin@example.org
+    password_secret:
+      name: vergabe-teilnahme-admin
+
+- name: Refuse a deployment that Django warns about
+  railiance.stack.django_manage:
+    command: check
+    app: vergabe-teilnahme
+    deploy: true
+    fail_level: WARNING
+
+- name: Migrate an application that uses Alembic
+  railiance.stack.django_manage:
+    command: migrate
+    driver: alembic
+    app: state-hub
+"""
+
+RETURN = r"""
+rc:
+  description: Exit code of the command; 0 when it did not have to run.
+  returned: always
+  type: int
+stdout:
+  description: What the command said, with the values of Secrets hidden.
+  returned: always
+  type: str
+stderr:
+  description: What it said on standard error, with the values of Secrets hidden.
+  returned: always
+  type: str
+cmd:
+  description: The command that decided the result.
+  returned: always
+  type: list
+  elements: str
+executed_by:
+  description: Where it ran; V(none) in check mode when nothing was run.
+  returned: always
+  type: str
+  sample: job
+image:
+  description: The image it ran with.
+  returned: always
+  type: str
+pending:
+  description:
+    - With O(command=migrate), the migrations that were pending before, oldest first.
+    - V(none) in check mode when they could not be read yet.
+  returned: O(command=migrate)
+  type: list
+  elements: dict
+  sample:
+    - {migration: shop.0002_data, operations: [Raw Python operation]}
+plan:
+  description: What was done, or would be done in check mode.
+  returned: always
+  type: list
+  elements: dict
+"""
+
+from typing import Any
+
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, run_cluster_module
+from ansible_collections.railiance.stack.plugins.module_utils._manage import Manage, Task
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "command": {"type": "str", "required": True},
+    "app": {"type": "str", "required": True},
+    "namespace": {"type": "str"},
+    "workload": {"type": "str"},
+    "pod_template": {"type": "dict"},
+    "container": {"type": "str"},
+    "image": {"type": "str"},
+    "image_available": {"type": "bool", "default": True},
+    "mode": {"type": "str", "choices": ["job", "exec"], "default": "job"},
+    "driver": {"type": "str", "choices": ["django", "alembic"], "default": "django"},
+    "python": {"type": "str", "default": "python"},
+    "manage": {"type": "str", "default": "manage.py"},
+    "project_path": {"type": "str", "aliases": ["app_path", "chdir"]},
+    "settings": {"type": "str"},
+    "pythonpath": {"type": "str"},
+    "database": {"type": "str"},
+    "apps": {"type": "list", "elements": "str", "default": []},
+    "fixtures": {"type": "list", "elements": "str", "default": []},
+    "tags": {"type": "list", "elements": "str", "default": []},
+    "clear": {"type": "bool", "default": False},
+    "link": {"type": "bool", "default": False},
+    "deploy": {"type": "bool", "default": False},
+    "fail_level": {"type": "str", "choices": ["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"]},
+    "skip_checks": {"type": "bool", "default": False},
+    "verbosity": {"type": "int", "choices": [0, 1, 2, 3]},
+    "extra_args": {"type": "list", "elements": "str", "default": []},
+    "environment": {"type": "dict", "default": {}},
+    "username": {"type": "str"},
+    "email": {"type": "str"},
+    "password_secret": {
+        "type": "dict",
+        "no_log": False,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "key": {"type": "str", "default": "password", "no_log": False},
+        },
+    },
+    "changed_pattern": {"type": "str"},
+    "timeout": {"type": "int", "default": 300},
+}
+
+
+def work(module: Any, kube: Kube) -> dict[str, Any]:
+    manage = Manage(kube, Task.of(module.params))
+    if module.check_mode:
+        return manage.foretell()
+    return manage.run()
+
+
+def main() -> None:
+    run_cluster_module(
+        ARGUMENT_SPEC,
+        work,
+        required_if=[("command", "createsuperuser", ["password_secret"])],
+        mutually_exclusive=[("workload", "pod_template")],
+    )
+
+
+if __name__ == "__main__":
+    main()

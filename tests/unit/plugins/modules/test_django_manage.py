@@ -1,0 +1,387 @@
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
+from ansible_collections.railiance.stack.plugins.module_utils._jobs import Clock
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Completed, Ref
+from ansible_collections.railiance.stack.plugins.module_utils._manage import Manage, Task
+from ansible_collections.railiance.stack.plugins.module_utils._manage_pod import Mask, build_pod, secret_references
+from ansible_collections.railiance.stack.plugins.modules import django_manage
+from ansible_collections.railiance.stack.plugins.modules.django_manage import ARGUMENT_SPEC
+from unit.fakes import FakeKube, FakeModule
+
+PLAN = "plan out Planned operations:\nplan out shop.0002_data\nplan out     Raw Python operation\nplan rc 1\n"
+NOTHING = "plan out Planned operations:\nplan out   No planned migration operations.\nplan rc 0\n"
+APPLIED = PLAN + "apply out   Applying shop.0002_data... OK\napply rc 0\n"
+
+
+def secret(name, values):
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "shop"}, "data": data}
+
+
+def template():
+    return {
+        "metadata": {"labels": {"app.kubernetes.io/name": "shop"}, "annotations": {"note": "kept"}},
+        "spec": {
+            "serviceAccountName": "shop",
+            "imagePullSecrets": [{"name": "registry"}],
+            "securityContext": {"runAsUser": 10001},
+            "topologySpreadConstraints": [{"maxSkew": 1}],
+            "initContainers": [
+                {"name": "prepare", "image": "shop:1", "command": ["prepare"]},
+                {"name": "proxy", "image": "proxy", "restartPolicy": "Always"},
+            ],
+            "containers": [
+                {
+                    "name": "app",
+                    "image": "shop:1",
+                    "args": ["gunicorn"],
+                    "ports": [{"containerPort": 8000}],
+                    "readinessProbe": {"httpGet": {"path": "/"}},
+                    "livenessProbe": {},
+                    "startupProbe": {},
+                    "lifecycle": {"preStop": {}},
+                    "env": [
+                        {"name": "PLAIN", "value": "x"},
+                        {
+                            "name": "DATABASE_URL",
+                            "valueFrom": {"secretKeyRef": {"name": "shop-db", "key": "DATABASE_URL"}},
+                        },
+                    ],
+                    "envFrom": [{"secretRef": {"name": "shop-env"}}],
+                    "resources": {"limits": {"memory": "512Mi"}},
+                    "volumeMounts": [{"name": "tmp", "mountPath": "/scratch"}],
+                },
+                {"name": "sidecar", "image": "logs"},
+            ],
+            "volumes": [{"name": "tmp", "emptyDir": {}}, {"name": "key", "secret": {"secretName": "shop-key"}}],
+        },
+    }
+
+
+def world(log=NOTHING, code=0, *objects, pod_status=None):
+    """A released application; ``log`` is what the Job's pod will say."""
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "shop", "namespace": "shop"},
+        "spec": {"selector": {"matchLabels": {"app.kubernetes.io/name": "shop"}}, "template": template()},
+    }
+    kube = FakeKube(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}},
+        secret(
+            "shop-db",
+            {"DATABASE_URL": "postgresql://shop:p%40ss-canary@db:5432/shop", "username": "shop", "port": "5432"},
+        ),
+        secret("shop-env", {"SECRET_KEY": "key-canary", "ON": "1"}),
+        secret("shop-key", {"key": "line-one-canary\nline-two-canary\n"}),
+        deployment,
+        *objects,
+    )
+    kube.jobs = []
+
+    def on_write(kube, verb, ref):
+        if (verb, ref.kind) != ("create", "Job"):
+            return
+        job = kube.objects[ref]
+        kube.jobs.append(job)
+        kube.pod_logs[("shop", "job-pod")] = log
+        ended = {"phase": "Failed" if code else "Succeeded"}
+        ended["containerStatuses"] = [{"name": "app", "state": {"terminated": {"exitCode": code}}}]
+        kube.put(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {
+                    "name": "job-pod",
+                    "namespace": "shop",
+                    "labels": {"batch.kubernetes.io/job-name": ref.name},
+                    "ownerReferences": [{"uid": job["metadata"]["uid"]}],
+                },
+                "status": pod_status or ended,
+            }
+        )
+
+    kube.on_write = on_write
+    return kube
+
+
+def params(**given):
+    defaults = {name: option.get("default") for name, option in ARGUMENT_SPEC.items()}
+    return {**defaults, "app": "shop", "command": "migrate", **given}
+
+
+def run(kube, check_mode=False, **given):
+    return django_manage.work(FakeModule(check_mode, **params(**given)), kube)
+
+
+def fast(kube, **given):
+    """Without waiting: the clock runs while somebody sleeps."""
+    now = [0.0]
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    return Manage(kube, Task.of(params(**given)), Clock(lambda: now[0], sleep))
+
+
+def failed(kube, **given):
+    with pytest.raises(StackError) as caught:
+        run(kube, **given)
+    return caught.value
+
+
+# -- the pod ---------------------------------------------------------------------------------------------------
+def test_the_pod_is_the_applications_without_what_serves():
+    pod = build_pod(template(), "app", ["run", "$(PLAIN) costs 5$"], labels={"a": "b"}, image="shop:2")
+    spec = pod["spec"]
+    assert pod["metadata"] == {"labels": {"a": "b"}, "annotations": {"note": "kept"}}
+    assert spec["restartPolicy"] == "Never"
+    assert spec["serviceAccountName"] == "shop"
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
+    assert spec["volumes"] == template()["spec"]["volumes"]
+    assert "topologySpreadConstraints" not in spec
+    assert [(one["name"], one["image"]) for one in spec["initContainers"]] == [("prepare", "shop:2")]
+    (app,) = spec["containers"]
+    assert set(app) == {"name", "image", "command", "env", "envFrom", "resources", "volumeMounts"}
+    assert app["image"] == "shop:2"
+    assert app["command"] == ["run", "$$(PLAIN) costs 5$$"]
+
+
+def test_further_environment_takes_the_place_of_the_same_name():
+    pod = build_pod(template(), "", ["x"], labels={}, env=[{"name": "PLAIN", "value": "y"}])
+    env = {entry["name"]: entry.get("value") for entry in pod["spec"]["containers"][0]["env"]}
+    assert env == {"DATABASE_URL": None, "PLAIN": "y"}
+
+
+def test_building_leaves_the_template_alone():
+    original = template()
+    build_pod(original, "app", ["x"], labels={}, image="y")
+    assert original == template()
+
+
+def test_every_secret_a_pod_uses_is_found():
+    spec = template()
+    spec["spec"]["volumes"].append({"name": "p", "projected": {"sources": [{"secret": {"name": "projected"}}]}})
+    assert secret_references(spec) == {"shop-db", "shop-env", "shop-key", "projected"}
+
+
+def test_a_container_that_does_not_exist():
+    assert failed(world(), container="web").message == "The pod has no container 'web'; it has: app, sidecar."
+
+
+def test_every_form_of_a_secret_is_hidden_and_the_rest_is_readable():
+    mask = Mask(
+        [
+            secret(
+                "a",
+                {
+                    "url": "postgresql://shop:p%40ss-canary@db/x",
+                    "key": "one-canary\ntwo canary",
+                    "username": "shop",
+                    "n": "1",
+                },
+            )
+        ]
+    )
+    text = "p%40ss-canary p@ss-canary one-canary two%20canary postgresql://shop:p%40ss-canary@db/x shop 1 db"
+    assert mask(text) == "******** ******** ******** ******** ******** shop 1 db"
+    assert mask(base64.b64encode(b"one-canary\ntwo canary").decode()) == "********"
+
+
+# -- migrate ---------------------------------------------------------------------------------------------------
+def test_nothing_pending():
+    kube = world(NOTHING)
+    result = run(kube)
+    assert (result["changed"], result["pending"], result["plan"], result["rc"]) == (False, [], [], 0)
+    assert (result["executed_by"], result["image"]) == ("job", "shop:1")
+    assert [verb for verb, _ in kube.writes] == ["create", "delete"]
+
+
+def test_pending_migrations_are_applied_in_the_same_job():
+    kube = world(APPLIED)
+    result = run(kube, image="shop:2", settings="config.production")
+    assert result["changed"] is True
+    assert result["pending"] == [{"migration": "shop.0002_data", "operations": ["Raw Python operation"]}]
+    assert result["diff"][0]["before"] == {"pending": ["shop.0002_data"]}
+    assert result["diff"][0]["after"] == {"pending": []}
+    assert result["stdout"] == "  Applying shop.0002_data... OK"
+    assert result["cmd"][:3] == ["python", "manage.py", "migrate"]
+    assert len(kube.jobs) == 1
+    assert kube.jobs[0]["spec"]["template"]["spec"]["containers"][0]["image"] == "shop:2"
+
+
+def test_a_pod_of_the_job_is_nobodys_backend():
+    kube = world()
+    run(kube)
+    labels = kube.jobs[0]["spec"]["template"]["metadata"]["labels"]
+    assert labels["app.kubernetes.io/name"] == "management-command"
+
+
+def test_two_releases_with_different_images_share_a_lock_and_a_look_does_not():
+    kube = world(NOTHING)
+    run(kube, image="shop:2")
+    run(kube, image="shop:3")
+    run(kube, check_mode=True)
+    names = [ref.name for verb, ref in kube.writes if verb == "create"]
+    assert names[0] == names[1] != names[2]
+
+
+def test_check_mode_looks_with_read_only_sessions_and_says_the_same():
+    kube = world(PLAN)
+    result = run(kube, check_mode=True)
+    argv = kube.jobs[0]["spec"]["template"]["spec"]["containers"][0]["command"]
+    steps = json.loads(argv[-1])["steps"]
+    assert [step["name"] for step in steps] == ["plan"]
+    assert steps[0]["env"] == {"PGOPTIONS": "-c default_transaction_read_only=on"}
+    happened = run(world(APPLIED))
+    assert (result["changed"], result["pending"], result["diff"]) == (True, happened["pending"], happened["diff"])
+    assert not [ref for ref in kube.objects if ref.kind == "Job"]
+
+
+@pytest.mark.parametrize(
+    ("lost", "given", "note"),
+    [
+        (None, {"image_available": False}, "known after the push"),
+        (Ref("v1", "Namespace", "shop"), {}, "known once Namespace shop exists"),
+        (Ref("v1", "Secret", "shop-db", "shop"), {}, "known once Secret shop/shop-db exists"),
+        (Ref("apps/v1", "Deployment", "shop", "shop"), {}, "known once Deployment shop/shop exists"),
+    ],
+)
+def test_check_mode_on_a_server_that_is_not_that_far(lost, given, note):
+    kube = world()
+    if lost:
+        del kube.objects[lost]
+    result = run(kube, check_mode=True, **given)
+    assert result["plan"] == [{"action": "run", "target": "migrate of shop/shop", "note": note}]
+    assert (result["changed"], result["pending"], result["executed_by"]) == (True, None, None)
+    assert kube.writes == []
+
+
+def test_check_mode_with_an_image_that_was_not_pushed_yet():
+    waiting = {"name": "app", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}
+    kube = world(pod_status={"phase": "Pending", "containerStatuses": [waiting]})
+    result = fast(kube).foretell()
+    assert result["plan"][0]["note"] == "known after the push: the image cannot be pulled yet"
+    with pytest.raises(StackError, match="ImagePullBackOff"):
+        fast(kube).run()
+
+
+def test_a_first_release_brings_its_own_pod_template():
+    kube = world(APPLIED)
+    del kube.objects[Ref("apps/v1", "Deployment", "shop", "shop")]
+    assert run(kube, pod_template=template())["changed"] is True
+    assert failed(kube).message == "Deployment shop/shop does not exist, and no pod_template is given."
+
+
+def test_a_failure_says_where_and_why_without_a_secret():
+    log = "plan err django.db.utils.OperationalError: p@ss-canary key-canary line-two-canary\nplan rc 1\n"
+    error = failed(world(log, 1))
+    assert error.message.startswith("'manage.py migrate --no-color' ended with 1 in Job shop/shop-migrate-")
+    assert error.message.endswith("django.db.utils.OperationalError: ******** ******** ********")
+    assert error.result["rc"] == 1
+    assert error.result["stderr"] == "django.db.utils.OperationalError: ******** ******** ********"
+    assert "canary" not in json.dumps(error.result)
+
+
+def test_an_image_without_python():
+    error = failed(world("exec: python: not found", 127))
+    assert error.message.endswith("exec: python: not found")
+
+
+def test_events_are_masked_too():
+    waiting = {"name": "app", "state": {"waiting": {"reason": "InvalidImageName", "message": "key-canary"}}}
+    kube = world(pod_status={"phase": "Pending", "containerStatuses": [waiting]})
+    assert failed(kube).message.endswith("(InvalidImageName): ********")
+
+
+# -- other commands --------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("command", "changed"), [("check", False), ("seed", True), ("collectstatic", True)])
+def test_other_commands_are_not_run_in_check_mode(command, changed):
+    kube = world()
+    result = run(kube, check_mode=True, command=command)
+    assert (result["changed"], result["executed_by"]) == (changed, None)
+    assert kube.writes == []
+
+
+def test_a_command_that_fails():
+    log = "run out System check identified some issues\nrun err SystemCheckError: W004\nrun rc 1\n"
+    error = failed(world(log, 1), command="check", deploy=True, fail_level="WARNING")
+    assert error.result["rc"] == 1
+    assert error.result["stdout"] == "System check identified some issues"
+
+
+def test_a_superuser_gets_the_password_by_reference():
+    kube = world(
+        "run out Superuser created successfully.\nrun rc 0\n", 0, secret("admin", {"password": "admin-canary"})
+    )
+    result = run(
+        kube,
+        command="createsuperuser",
+        username="root",
+        email="r@x.org",
+        password_secret={"name": "admin", "key": "password"},
+    )
+    env = {entry["name"]: entry for entry in kube.jobs[0]["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert result["changed"] is True
+    assert env["DJANGO_SUPERUSER_USERNAME"]["value"] == "root"
+    assert env["DJANGO_SUPERUSER_PASSWORD"]["valueFrom"] == {"secretKeyRef": {"name": "admin", "key": "password"}}
+    assert "admin-canary" not in json.dumps([result, kube.jobs])
+
+
+@pytest.mark.parametrize("values", [{}, {"password": ""}, {"other": "x"}])
+def test_a_superuser_without_a_password_is_refused(values):
+    kube = world("", 0, secret("admin", values))
+    error = failed(kube, command="createsuperuser", password_secret={"name": "admin", "key": "password"})
+    assert isinstance(error, NeedsOperator)
+    assert error.message == "Secret shop/admin has no password: a user without a password cannot log in."
+    assert kube.writes == []
+
+
+# -- exec ------------------------------------------------------------------------------------------------------
+def serving(name, ready="True", created="2026-01-01T00:00:00Z"):
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": "shop",
+            "labels": {"app.kubernetes.io/name": "shop"},
+            "creationTimestamp": created,
+        },
+        "spec": {"containers": [{"name": "app", "image": "shop:1"}]},
+        "status": {"conditions": [{"type": "Ready", "status": ready}]},
+    }
+
+
+def test_exec_runs_in_the_newest_ready_pod_and_hands_the_password_over_standard_input():
+    kube = world("", 0, serving("old"), serving("new", created="2026-01-02T00:00:00Z"), serving("broken", "False"))
+    kube.objects[Ref("v1", "Secret", "admin", "shop")] = secret("admin", {"password": "admin-canary"})
+    pods = []
+
+    def on_exec(namespace, pod, command, stdin):
+        pods.append(pod)
+        return Completed(0, "run out Superuser created successfully.\nrun rc 0\n", "")
+
+    kube.on_exec = on_exec
+    result = run(kube, mode="exec", command="createsuperuser", password_secret={"name": "admin", "key": "password"})
+    ((argv, stdin),) = kube.commands
+    assert pods == ["new"]
+    assert (result["executed_by"], result["changed"]) == ("exec", True)
+    assert json.loads(stdin) == {"DJANGO_SUPERUSER_PASSWORD": "admin-canary"}
+    assert "admin-canary" not in json.dumps([argv, result])
+    assert kube.writes == []
+
+
+def test_exec_needs_a_pod_that_is_ready():
+    assert failed(world(), mode="exec").message == "Deployment shop/shop has no pod that is ready."
+
+
+def test_a_running_pod_keeps_its_image():
+    assert failed(world(), mode="exec", image="shop:2").message == (
+        "A running pod keeps its image: image and pod_template go with mode: job only."
+    )
