@@ -3,13 +3,15 @@
     <root>/<name>/<key>/            the files, complete and verified
     <root>/<name>/<key>/entry.json  what they are: name, key, inputs, and for each file sha256, size and mode
     <root>/logs/<name>-<key>.log    what the last build of it printed
+    <root>/seen/<name>-<key>.json   the state of each file when it was last hashed
     <root>/locks/<name>-<key>       held while it is built or checked
     <root>/making/<name>-<key>…     builds under way; what nobody holds the lock of is debris
 
 A directory gets its final name by one rename when its files are written and hashed, so a build that was cut off leaves
-nothing that could be taken for a result. Every use hashes the files again: an entry that does not match its own list,
-whether a disk or a person changed it, is thrown away and built anew. Two processes, of one checkout or of two, may ask
-for the same entry: one builds, the other waits and finds it.
+nothing that could be taken for a result. Every use checks the files again, and an entry that does not match its own
+list is thrown away and built anew. A file is hashed unless the system vouches that nobody touched it since it was last
+hashed: same inode, size, time of modification and time of status change, which no program can set. Two processes, of
+one checkout or of two, may ask for the same entry: one builds, the other waits and finds it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +34,7 @@ from .command import LabError
 
 LISTING = "entry.json"
 _CHUNK = 1 << 20
-_OWN = frozenset({"logs", "locks", "making", "debian"})
+_OWN = frozenset({"logs", "seen", "locks", "making", "debian"})
 Say = Callable[[str], None]
 
 
@@ -113,7 +115,7 @@ class Cache:
         with self._locked(order, say):
             place = self.path(order)
             if place.exists():
-                problem = damage(place)
+                problem = self._check(order)
                 if not problem:
                     self.touch(order)
                     return place
@@ -142,7 +144,7 @@ class Cache:
             place = self.path(order)
             if not place.exists():
                 return None
-            problem = damage(place)
+            problem = self._check(order)
             if problem:
                 say(f"{order.name}: the cached files are damaged ({problem})")
                 self._discard(place)
@@ -170,12 +172,34 @@ class Cache:
                     say(f"removing {name}/{key}, unused for {days:.0f} days")
                     self._discard(place)
                     (self.root / "logs" / f"{name}-{key}.log").unlink(missing_ok=True)
+                    (self.root / "seen" / f"{name}-{key}.json").unlink(missing_ok=True)
                     removed += 1
         for debris in (self.root / "making").glob("*"):
             with self._try_lock(debris.name.rpartition(".")[0]) as mine:
                 if mine:
                     shutil.rmtree(debris, ignore_errors=True)
         return removed
+
+    def _check(self, order: Order) -> str:
+        """Return how the entry differs from its list, hashing what changed since it was last hashed."""
+        place = self.path(order)
+        seen = self.root / "seen" / f"{order.label}.json"
+        try:
+            known: dict[str, list[int]] = json.loads(seen.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            known = {}
+        # Taken before the hashes: what changes meanwhile differs next time.
+        try:
+            now = {name: _state(place / name) for name in _names(place)}
+        except LabError as strange:
+            return str(strange)
+        problem = damage(place, {name for name, state in now.items() if known.get(name) == state})
+        if not problem and now != known:
+            seen.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile("w", dir=seen.parent, delete=False) as written:
+                json.dump(now, written)
+            Path(written.name).replace(seen)
+        return problem
 
     def _discard(self, place: Path) -> None:
         """Take an entry out of its place in one step, then delete it."""
@@ -241,8 +265,11 @@ def listed(place: Path) -> dict[str, dict[str, Any]]:
     return files
 
 
-def damage(place: Path) -> str:
-    """Return how the files of an entry differ from its list, an empty text when they do not."""
+def damage(place: Path, unchanged: Set[str] = frozenset()) -> str:
+    """Return how the files of an entry differ from its list, an empty text when they do not.
+
+    The content of the files named in ``unchanged`` is not looked at.
+    """
     try:
         wanted = listed(place)
         there = _names(place)
@@ -256,10 +283,17 @@ def damage(place: Path) -> str:
             return f"{path.name} has {path.stat().st_size} bytes instead of {entry['size']}"
         if path.stat().st_mode & 0o777 != entry["mode"]:
             return f"{path.name} has another mode"
-    for path, entry, digest in zip(paths, wanted.values(), _hashes(paths), strict=True):
-        if digest != entry["sha256"]:
+    doubtful = [name for name in wanted if name not in unchanged]
+    paths = [place / name for name in doubtful]
+    for name, path, digest in zip(doubtful, paths, _hashes(paths), strict=True):
+        if digest != wanted[name]["sha256"]:
             return f"{path.name} has another sha256"
     return ""
+
+
+def _state(path: Path) -> list[int]:
+    found = path.stat()
+    return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
 def _hashes(paths: list[Path]) -> list[str]:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from labkit.cache import LISTING, Cache, Order, damage, listed, make_key, tree_sha256
+from labkit.cache import LISTING, Cache, Order, damage, file_sha256, listed, make_key, tree_sha256
 from labkit.command import LabError
 
 ORDER = Order("thing", {"version": "1", "flags": ["-a", "-b"]})
@@ -125,7 +125,7 @@ def _flip_one_byte(place: Path) -> None:
     path = place / "deep" / "data.txt"
     before = path.stat()
     path.write_text("c0ntent\n")
-    # The hash finds it, not the time.
+    # Neither size nor time of modification tell.
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
@@ -137,6 +137,7 @@ def _flip_one_byte(place: Path) -> None:
         (lambda place: (place / "program").chmod(0o644), "program has another mode"),
         (lambda place: (place / "program").unlink(), "program is missing"),
         (lambda place: (place / "more").write_text("?"), "more is not on the list"),
+        (lambda place: (place / "link").symlink_to("program"), "neither a file nor a directory"),
         (lambda place: (place / LISTING).write_text("{"), "cannot be read"),
         (lambda place: (place / LISTING).unlink(), "cannot be read"),
     ],
@@ -151,6 +152,24 @@ def test_a_damaged_entry_is_noticed_and_built_again(cache: Cache, spoil, words) 
     assert build.times == 2
     assert damage(again) == ""
     assert any(words in line for line in said)
+
+
+def test_files_nobody_touched_are_not_hashed_again(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = cache.get(ORDER, write_two)
+    assert cache.find(ORDER) == place
+    hashed: list[str] = []
+
+    def count(path: Path) -> str:
+        hashed.append(path.name)
+        return file_sha256(path)
+
+    monkeypatch.setattr("labkit.cache.file_sha256", count)
+    assert cache.find(ORDER) == place
+    assert hashed == []
+    # A further link changes the file's status, not its content.
+    os.link(place / "program", cache.root / "link")
+    assert cache.find(ORDER) == place
+    assert hashed == ["program"]
 
 
 def test_a_damaged_entry_is_not_found(cache: Cache) -> None:
