@@ -178,8 +178,11 @@ def make_all(cache: Cache, everything: Sequence[Part], console: Console) -> None
             results[part.name] = lanes[part.lane].submit(one, part)
         failures = [problem for result in results.values() if (problem := result.exception())]
     finally:
+        # All of them before waiting for any: after an interrupt nothing more begins.
         for lane in lanes.values():
-            lane.shutdown(cancel_futures=True)
+            lane.shutdown(wait=False, cancel_futures=True)
+        for lane in lanes.values():
+            lane.shutdown()
     for failure in failures:
         if not isinstance(failure, _NeedFailedError):
             raise failure

@@ -218,13 +218,18 @@ def k3s_parts() -> list[Part]:
         {"recipe": RECIPE, "payload": file_sha256(K3S / "payload.sh"), "base": debian.base_key()},
         _make_k3s_runtime,
     )
-    sources = [path for path in sorted(K3S.rglob("*")) if path.is_file() and path != K3S / K3S_PAYLOAD]
+    sources = [path for path in sorted(K3S.rglob("*")) if path.is_file() and _compiled(path)]
     inputs = {
         "recipe": RECIPE,
         "go": go_version(),
         "sources": {str(path.relative_to(K3S)): file_sha256(path) for path in sources},
     }
     return [runtime, Part("k3s", inputs, _make_k3s, needs=(runtime,), lane="compile")]
+
+
+def _compiled(path: Path) -> bool:
+    """Return whether a file beside the sources of the k3s stand-in goes into the program."""
+    return path != K3S / K3S_PAYLOAD and path.suffix != ".md" and not path.name.endswith("_test.go")
 
 
 def _make_k3s_runtime(work: Work) -> None:
