@@ -112,7 +112,7 @@ def plan_remote(copy: WorkingCopy, wanted: Remote) -> Plan:
             Step(
                 "create" if current is None else "update",
                 f"remote {wanted.name} of {wanted.path}",
-                before=None if current is None else {"url": _without_login(current)},
+                before=None if current is None else {"url": without_login(current)},
                 after={"url": wanted.url},
                 do=lambda: copy.set_remote(wanted.name, wanted.url, current is not None),
             )
@@ -145,7 +145,7 @@ def plan_remote(copy: WorkingCopy, wanted: Remote) -> Plan:
     return plan
 
 
-def _without_login(url: str) -> str:
+def without_login(url: str) -> str:
     """An address may carry a password: ``https://user:password@host/…``."""
     scheme, separator, rest = url.partition("://")
     if not separator or "@" not in rest.split("/", 1)[0]:
