@@ -1,0 +1,142 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// grace is how long a process may take to end when it is told to.
+const grace = 10 * time.Second
+
+// Stages of the end: the lower ends first.
+const (
+	stageClients = iota // everything that talks to the API server
+	stageAPI
+	stageBase // etcd and containerd
+)
+
+// child is a process of the server's.
+type child struct {
+	name  string
+	stage int
+	cmd   *exec.Cmd
+	ended chan struct{}
+}
+
+// children runs the server's processes. When one of them ends, the whole server is to end: systemd starts it anew,
+// and nothing has to know how to live with a missing part.
+type children struct {
+	spawn  func(*exec.Cmd) error
+	failed chan error
+
+	mutex    sync.Mutex
+	running  []*child
+	stopping bool
+}
+
+func newChildren() *children {
+	return &children{spawn: spawner(), failed: make(chan error, 1)}
+}
+
+// spawner returns a function that starts processes which the kernel ends when this one dies. Linux ties that to the
+// thread which started them, so one thread starts them all and lives as long as the program.
+func spawner() func(*exec.Cmd) error {
+	type request struct {
+		cmd  *exec.Cmd
+		done chan error
+	}
+	requests := make(chan request)
+	go func() {
+		runtime.LockOSThread()
+		for one := range requests {
+			one.done <- one.cmd.Start()
+		}
+	}()
+	return func(cmd *exec.Cmd) error {
+		if cmd.SysProcAttr == nil {
+			cmd.SysProcAttr = &syscall.SysProcAttr{}
+		}
+		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+		one := request{cmd, make(chan error)}
+		requests <- one
+		return <-one.done
+	}
+}
+
+// start runs the program at path and writes what it says to output.
+func (c *children) start(path string, stage int, output io.Writer, arguments ...string) error {
+	cmd := exec.Command(path, arguments...)
+	cmd.Stdout, cmd.Stderr = output, output
+	cmd.Env = append(os.Environ(), collector)
+	one := &child{name: cmd.Args[0], stage: stage, cmd: cmd, ended: make(chan struct{})}
+
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if c.stopping {
+		return errors.New("the server is ending")
+	}
+	if err := c.spawn(cmd); err != nil {
+		return fmt.Errorf("start %s: %w", path, err)
+	}
+	c.running = append(c.running, one)
+	go c.watch(one)
+	return nil
+}
+
+func (c *children) watch(one *child) {
+	err := one.cmd.Wait()
+	close(one.ended)
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if c.stopping {
+		return
+	}
+	if err == nil {
+		err = errors.New("exit status 0")
+	}
+	select {
+	case c.failed <- fmt.Errorf("%s ended: %w", one.name, err):
+	default: // the first failure is the one to tell
+	}
+}
+
+// stop ends all processes, in the order of their stages.
+func (c *children) stop() {
+	c.mutex.Lock()
+	c.stopping = true
+	running := slices.Clone(c.running)
+	c.mutex.Unlock()
+	for stage := stageClients; stage <= stageBase; stage++ {
+		var group sync.WaitGroup
+		for _, one := range running {
+			if one.stage == stage {
+				group.Go(one.end)
+			}
+		}
+		group.Wait()
+	}
+}
+
+// end asks the process to end, and makes it when it does not.
+func (c *child) end() {
+	// An error says that the process has ended already, which is what is wanted.
+	_ = c.cmd.Process.Signal(syscall.SIGTERM)
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	select {
+	case <-c.ended:
+	case <-ctx.Done():
+		logf("%s does not end, kill it", c.name)
+		_ = c.cmd.Process.Kill()
+		<-c.ended
+	}
+}
