@@ -8,6 +8,7 @@ environment exists. README.md beside this file tells how it works.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -93,6 +94,8 @@ def main() -> int:
     """Run the command line; return the exit code."""
     arguments = parser().parse_args()
     arguments.cache = arguments.cache.expanduser().resolve()
+    # A build that is told to end cleans up like one that is interrupted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run(arguments)
     except LabError as problem:

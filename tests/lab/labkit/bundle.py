@@ -18,7 +18,7 @@ from . import images, parts, wheels
 from .cache import LISTING, Cache, file_sha256
 from .command import LabError
 from .console import Console
-from .recipe import Part, Work
+from .recipe import Part, Work, stop_programs
 
 SUMS = "SHA256SUMS"
 # The bundle inside its cache entry, whose own list is no part of it.
@@ -177,10 +177,13 @@ def make_all(cache: Cache, everything: Sequence[Part], console: Console) -> None
         for part in everything:
             results[part.name] = lanes[part.lane].submit(one, part)
         failures = [problem for result in results.values() if (problem := result.exception())]
-    finally:
+    except BaseException:
         # All of them before waiting for any: after an interrupt nothing more begins.
         for lane in lanes.values():
             lane.shutdown(wait=False, cancel_futures=True)
+        stop_programs()
+        raise
+    finally:
         for lane in lanes.values():
             lane.shutdown()
     for failure in failures:

@@ -20,6 +20,15 @@ LAB = Path(__file__).resolve().parents[1]
 # Where a build step in a container finds what it may read and what never becomes part of an image.
 BUILD_FILES = "/run/build"
 
+# The programs of builds under way, so that an interrupt reaches them.
+_running: set[subprocess.Popen[bytes]] = set()
+
+
+def stop_programs() -> None:
+    """Tell the programs of all builds under way to end."""
+    for process in list(_running):
+        process.terminate()
+
 
 @dataclass
 class Work:
@@ -34,30 +43,30 @@ class Work:
     root: Path
     say: Callable[[str], None]
 
-    def run(
-        self, argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, stdin: bytes = b""
-    ) -> None:
+    def run(self, argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
         """Run ``argv`` with its output in the log; ``env`` is added to the environment. Raises LabError."""
         with self.log.open("ab") as log:
             log.write(f"$ {shlex.join(argv)}\n".encode())
             log.flush()
             try:
-                done = subprocess.run(
+                process = subprocess.Popen(
                     list(argv),
                     cwd=cwd or self.scratch,
                     env={**os.environ, **(env or {})},
-                    input=stdin,
+                    stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    check=False,
                 )
             except FileNotFoundError as missing:
                 raise LabError(f"{self.name}: the program {argv[0]} is not installed on this machine.") from missing
-        if done.returncode:
+        _running.add(process)
+        try:
+            code = process.wait()
+        finally:
+            _running.discard(process)
+        if code:
             tail = "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-            raise LabError(
-                f"{self.name}: `{argv[0]}` ended with code {done.returncode}; the last lines of {self.log}:\n{tail}"
-            )
+            raise LabError(f"{self.name}: `{argv[0]}` ended with code {code}; the last lines of {self.log}:\n{tail}")
 
     def output(self, argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
         """Run ``argv`` and return what it printed; its errors go to the log. Raises LabError."""
