@@ -9,6 +9,7 @@ before it reads on, and in check mode predicts the second from an empty server.
 
 from __future__ import annotations
 
+import json
 import secrets
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +20,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._errors import Nee
 from ansible_collections.railiance.stack.plugins.module_utils._gitea import (
     Gitea,
     GiteaPod,
+    basic,
     bootstrap_tokens,
     generated_password,
     grants,
@@ -47,12 +49,45 @@ class Name:
 
 
 @dataclass(frozen=True)
+class Token:
+    """A token of the bot, and the Secret that keeps it.
+
+    :param registry: keep it as a login for pulling images from this host (``kubernetes.io/dockerconfigjson``);
+        empty for plain ``username`` and ``token``.
+    """
+
+    secret: Name
+    scopes: list[str]
+    registry: str = ""
+
+    def stored(self, obj: Object | None) -> tuple[str, str]:
+        """Username and token out of the Secret; empty texts when it holds none."""
+        values = secret_values(obj)
+        if not self.registry:
+            return values.get("username", ""), values.get("token", "")
+        try:
+            login = json.loads(values.get(_DOCKER_KEY, "{}"))["auths"][self.registry]
+            return str(login["username"]), str(login["password"])
+        except (ValueError, KeyError, TypeError):
+            return "", ""
+
+    def secret_object(self, username: str, token: str) -> Object:
+        if not self.registry:
+            return secret_object(self.secret.name, self.secret.namespace, {"username": username, "token": token})
+        login = {"username": username, "password": token, "auth": basic(username, token).removeprefix("Basic ")}
+        values = {_DOCKER_KEY: json.dumps({"auths": {self.registry: login}})}
+        return secret_object(self.secret.name, self.secret.namespace, values, "kubernetes.io/dockerconfigjson")
+
+
+_DOCKER_KEY = ".dockerconfigjson"
+
+
+@dataclass(frozen=True)
 class Bot:
     """An account for machines: writes the organisations' code and packages, nothing else."""
 
     username: str
-    token_secret: Name
-    scopes: list[str]
+    tokens: list[Token]
     team: str = "automation"
 
 
@@ -260,7 +295,8 @@ def _plan_bot(plan: Plan, world: World, api: Gitea, bot: Bot, organisations: lis
         )
     for organisation in organisations:
         _plan_team(plan, api, organisation, bot)
-    _plan_token(plan, world, api, bot)
+    for token in bot.tokens:
+        _plan_token(plan, world, api, bot.username, token)
 
 
 def _plan_team(plan: Plan, api: Gitea, organisation: str, bot: Bot) -> None:
@@ -289,22 +325,21 @@ def _plan_team(plan: Plan, api: Gitea, organisation: str, bot: Bot) -> None:
         plan.add(Step("create", f"Gitea membership of {bot.username} in {organisation}/{bot.team}", after={}, do=join))
 
 
-def _plan_token(plan: Plan, world: World, api: Gitea, bot: Bot) -> None:
+def _plan_token(plan: Plan, world: World, api: Gitea, username: str, wanted: Token) -> None:
     """A Secret with a token that Gitea accepts and that may do what is wanted; older ones of this Secret go.
 
     Gitea shows a token once. So a new one is minted, written, and only then the old ones are deleted: cut off in
     between, the next run finds either no Secret (mints again) or leftovers (deletes them).
     """
-    prefix = f"railiance.stack {bot.token_secret.namespace}/{bot.token_secret.name} "
-    stored = world.kube.get(bot.token_secret.ref)
-    values = secret_values(stored)
-    token = values.get("token", "")
-    listed = api.tokens(bot.username)
+    prefix = f"railiance.stack {wanted.secret.namespace}/{wanted.secret.name} "
+    stored = world.kube.get(wanted.secret.ref)
+    owner, token = wanted.stored(stored)
+    listed = api.tokens(username)
     current = next((t for t in listed if token and t.get("token_last_eight") == token[-8:]), None)
     usable = (
         current is not None
-        and values.get("username") == bot.username
-        and grants(current.get("scopes") or [], bot.scopes)
+        and owner == username
+        and grants(current.get("scopes") or [], wanted.scopes)
         and _token_accepted(world.http, token)
     )
     if not usable:
@@ -317,26 +352,22 @@ def _plan_token(plan: Plan, world: World, api: Gitea, bot: Bot) -> None:
         )
 
         def mint() -> None:
-            fresh = api.create_token(bot.username, prefix + secrets.token_hex(4), bot.scopes)
-            world.kube.apply(
-                secret_object(
-                    bot.token_secret.name, bot.token_secret.namespace, {"username": bot.username, "token": fresh}
-                )
-            )
+            fresh = api.create_token(username, prefix + secrets.token_hex(4), wanted.scopes)
+            world.kube.apply(wanted.secret_object(username, fresh))
 
         plan.add(
             Step(
                 "create" if stored is None else "update",
-                str(bot.token_secret.ref),
+                str(wanted.secret.ref),
                 before=None if stored is None else {"token": _MASK, "scopes": (current or {}).get("scopes")},
-                after={"username": bot.username, "token": f"{_MASK} (new)", "scopes": sorted(bot.scopes)},
+                after={"username": username, "token": f"{_MASK} (new)", "scopes": sorted(wanted.scopes)},
                 do=mint,
                 note=reason,
             )
         )
     for old in listed:
         if str(old.get("name", "")).startswith(prefix) and not (usable and old is current):
-            _plan_token_removal(plan, api, bot.username, old)
+            _plan_token_removal(plan, api, username, old)
 
 
 def _plan_token_removal(plan: Plan, api: Gitea, user: str, token: Object) -> None:

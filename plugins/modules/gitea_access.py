@@ -169,6 +169,20 @@ options:
             description: Its name.
             type: str
             default: gitea-bot-token
+      pull_secret:
+        description:
+          - Secret of type V(kubernetes.io/dockerconfigjson) that gets a token which may read packages and nothing else.
+          - Applications in the cluster pull private images with a copy of it.
+        type: dict
+        default: {}
+        suboptions:
+          namespace:
+            description: Its namespace; O(namespace) when not given.
+            type: str
+          name:
+            description: Its name.
+            type: str
+            default: gitea-pull
       scopes:
         description: What the token may do. A token that may do less, or that Gitea refuses, is replaced.
         type: list
@@ -230,6 +244,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._gitea_access impo
     Bot,
     Name,
     SshKey,
+    Token,
     Wanted,
     World,
     converge,
@@ -303,6 +318,12 @@ ARGUMENT_SPEC: dict[str, Any] = {
                 "no_log": False,
                 "options": {**_SECRET_NAME, "name": {"type": "str", "default": "gitea-bot-token"}},
             },
+            "pull_secret": {
+                "type": "dict",
+                "default": {},
+                "no_log": False,
+                "options": {**_SECRET_NAME, "name": {"type": "str", "default": "gitea-pull"}},
+            },
             "scopes": {"type": "list", "elements": "str", "default": ["write:package", "write:repository"]},
         },
     },
@@ -316,6 +337,9 @@ def wanted_from(params: dict[str, Any]) -> Wanted:
     def given(entry: dict[str, Any], *names: str) -> dict[str, Any]:
         return {key: value for key, value in entry.items() if value is not None and key not in names}
 
+    def secret_name(option: dict[str, Any]) -> Name:
+        return Name(option.get("namespace") or namespace, option["name"])
+
     bot = params["bot"]
     keys = []
     for key in params["ssh_keys"]:
@@ -324,7 +348,7 @@ def wanted_from(params: dict[str, Any]) -> Wanted:
             raise StackError(f"SSH key {key['title']} belongs to nobody.", "Give ssh_keys[].user, or a bot.")
         keys.append(SshKey(user, key["title"], key["key"] or "", key["path"] or ""))
     return Wanted(
-        admin_secret=Name(params["admin_secret"].get("namespace") or namespace, params["admin_secret"]["name"]),
+        admin_secret=secret_name(params["admin_secret"]),
         admin_username=params["admin_username"],
         organisations={entry["name"]: given(entry, "name") for entry in params["organisations"]},
         repositories={
@@ -336,8 +360,10 @@ def wanted_from(params: dict[str, Any]) -> Wanted:
         if bot is None
         else Bot(
             bot["username"],
-            Name(bot["token_secret"].get("namespace") or namespace, bot["token_secret"]["name"]),
-            bot["scopes"],
+            [
+                Token(secret_name(bot["token_secret"]), bot["scopes"]),
+                Token(secret_name(bot["pull_secret"]), ["read:package"], params["api_url"].rstrip("/").rpartition("/")[2]),
+            ],
             bot["team"],
         ),
         reset_admin=params["reset_admin"],

@@ -17,6 +17,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._gitea_access impo
     Bot,
     Name,
     SshKey,
+    Token,
     Wanted,
     World,
     converge,
@@ -26,7 +27,7 @@ from unit.fake_gitea import FakeGitea
 from unit.fakes import FakeKube
 
 NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gitea"}}
-ADMIN, TOKEN = Name("gitea", "gitea-admin"), Name("gitea", "gitea-bot-token")
+ADMIN, TOKEN, PULL = (Name("gitea", name) for name in ("gitea-admin", "gitea-bot-token", "gitea-pull"))
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIexample operator@node1"
 EVERYTHING = [
     "create Secret gitea/gitea-admin",
@@ -37,6 +38,7 @@ EVERYTHING = [
     "create Gitea team apps/automation",
     "create Gitea membership of stack-bot in apps/automation",
     "create Secret gitea/gitea-bot-token",
+    "create Secret gitea/gitea-pull",
     "create Gitea SSH key 'node1' of stack-bot",
 ]
 
@@ -48,7 +50,13 @@ def wanted(**changes):
         "organisations": {"apps": {"description": "Applications"}},
         "repositories": {("apps", "site"): {"private": True}},
         "ssh_keys": [SshKey("stack-bot", "node1", KEY)],
-        "bot": Bot("stack-bot", TOKEN, ["write:package", "read:repository"]),
+        "bot": Bot(
+            "stack-bot",
+            [
+                Token(TOKEN, ["write:package", "read:repository"]),
+                Token(PULL, ["read:package"], registry="gitea.test"),
+            ],
+        ),
     }
     return Wanted(**{**settings, **changes})
 
@@ -73,6 +81,9 @@ class Lab:
 
     def secret(self, name):
         return secret_values(self.kube.get(name.ref))
+
+    def pull_login(self):
+        return json.loads(self.secret(PULL)[".dockerconfigjson"])["auths"]["gitea.test"]
 
     @property
     def all_writes(self):
@@ -122,8 +133,11 @@ def test_the_result_of_the_first_run_is_usable(lab):
         "admin": True,
     }
     assert [(t["user"], t["sha1"], t["scopes"]) for t in lab.gitea.tokens] == [
-        ("stack-bot", bot["token"], ["write:package", "read:repository"])
+        ("stack-bot", bot["token"], ["write:package", "read:repository"]),
+        ("stack-bot", lab.pull_login()["password"], ["read:package"]),
     ]
+    assert lab.pull_login()["auth"] == base64.b64encode(f"stack-bot:{lab.pull_login()['password']}".encode()).decode()
+    assert lab.kube.get(PULL.ref)["type"] == "kubernetes.io/dockerconfigjson"
     assert bot["username"] == "stack-bot"
     assert lab.gitea.teams[0]["members"] == ["stack-bot"]
     assert lab.gitea.organisations["apps"]["visibility"] == "private"
@@ -134,7 +148,7 @@ def test_no_secret_is_in_a_command_a_plan_or_a_diff():
     lab = Lab()
     plan = converge(lab.world, wanted(), check_mode=False)
     shown = json.dumps([plan.describe(), plan.diff(), lab.gitea.commands])
-    for values in (lab.secret(ADMIN), lab.secret(TOKEN)):
+    for values in (lab.secret(ADMIN), lab.secret(TOKEN), lab.pull_login()):
         for value in (values.get("password"), values.get("token")):
             assert value is None or value not in shown
     assert lab.gitea.users["stack-bot"]["password"] not in shown
@@ -150,7 +164,7 @@ def test_a_password_changed_elsewhere_is_set_back_to_the_secrets(lab):
     assert lab.all_writes == []
     assert lab.run() == ["update Gitea user gitea_admin"]
     assert lab.gitea.users["gitea_admin"]["password"] == lab.secret(ADMIN)["password"]
-    assert [t["user"] for t in lab.gitea.tokens] == ["stack-bot"]
+    assert [t["user"] for t in lab.gitea.tokens] == ["stack-bot", "stack-bot"]
 
 
 def test_an_administrator_who_lost_the_role_gets_it_back(lab):
@@ -206,7 +220,7 @@ def test_a_key_file_may_be_missing_in_check_mode_only(lab, tmp_path):
 
 # -- the token ---------------------------------------------------------------------------------------------------
 def forget_token(lab):
-    lab.gitea.tokens.clear()
+    del lab.gitea.tokens[0]
 
 
 def refuse_secret(lab):
@@ -236,7 +250,7 @@ def test_a_token_that_does_not_serve_is_replaced_and_the_old_one_deleted(lab, ha
     assert [line.split(" 'railiance")[0] for line in predicted] == expected
     assert lab.all_writes == []
     assert lab.run() == predicted
-    assert [t["sha1"] for t in lab.gitea.tokens] == [lab.secret(TOKEN)["token"]]
+    assert {t["sha1"] for t in lab.gitea.tokens} == {lab.secret(TOKEN)["token"], lab.pull_login()["password"]}
     assert lab.run() == []
 
 
@@ -246,6 +260,14 @@ def test_tokens_that_this_module_did_not_make_are_left_alone(lab):
     lab.gitea.tokens.remove(forgotten[0])
     lab.run()
     assert "made by hand" in [t["name"] for t in lab.gitea.tokens]
+
+
+def test_a_pull_secret_that_holds_something_else_is_written_anew(lab):
+    lab.kube.objects[PULL.ref]["data"] = {".dockerconfigjson": base64.b64encode(b'{"auths": {}}').decode()}
+    assert lab.check()[0] == "update Secret gitea/gitea-pull"
+    lab.run()
+    assert lab.pull_login()["password"] in [t["sha1"] for t in lab.gitea.tokens]
+    assert (lab.run(), len(lab.gitea.tokens)) == ([], 2)
 
 
 # -- an account that may be somebody's ---------------------------------------------------------------------------
@@ -277,7 +299,7 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("write", range(1, 14))
+@pytest.mark.parametrize("write", range(1, 16))
 def test_a_run_killed_right_after_any_write_is_completed_by_the_next(write):
     lab = Lab()
     count = 0
@@ -296,14 +318,17 @@ def test_a_run_killed_right_after_any_write_is_completed_by_the_next(write):
     lab.run()
     assert lab.run() == []
     assert lab.gitea.users["gitea_admin"]["password"] == lab.secret(ADMIN)["password"]
-    assert [(t["user"], t["sha1"]) for t in lab.gitea.tokens] == [("stack-bot", lab.secret(TOKEN)["token"])]
+    assert [(t["user"], t["sha1"]) for t in lab.gitea.tokens] == [
+        ("stack-bot", lab.secret(TOKEN)["token"]),
+        ("stack-bot", lab.pull_login()["password"]),
+    ]
     assert len(lab.gitea.keys) == len(lab.gitea.teams) == 1
 
 
-def test_thirteen_is_the_number_of_writes():
+def test_fifteen_is_the_number_of_writes():
     lab = Lab()
     lab.run()
-    assert len(lab.all_writes) == 13
+    assert len(lab.all_writes) == 15
 
 
 # -- pure --------------------------------------------------------------------------------------------------------
