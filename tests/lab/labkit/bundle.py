@@ -202,7 +202,8 @@ def make(cache: Cache, part: Part, needs: Mapping[str, Path], console: Console) 
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
         with console.step(part.name):
-            with tempfile.TemporaryDirectory(prefix=f"railiance-lab-{part.name}-") as scratch:
+            # Beside the result, so that what a killed build leaves goes with it.
+            with tempfile.TemporaryDirectory(prefix=f"{part.order.label}.scratch-", dir=target.parent) as scratch:
                 part.make(Work(part.name, target, Path(scratch), needs, log, cache.root, console.say))
             console.note(part.name, size_of(target))
 
