@@ -103,7 +103,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no type
                 self._display.display(line)
         path = self.get_option("path")
         if path:
-            self._write(str(path))
+            self._write(str(path), self._recorder.as_dict())
 
     # -- inside ------------------------------------------------------------------------------------------------
     def _add(self, result: Any, status: Status) -> None:
@@ -130,8 +130,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no type
             )
         )
 
-    def _write(self, path: str) -> None:
-        assert self._recorder is not None
+    def _write(self, path: str, report: dict[str, Any]) -> None:
         folder = os.path.dirname(os.path.abspath(path))
         try:
             os.makedirs(folder, exist_ok=True)
@@ -139,7 +138,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no type
             handle, temporary = tempfile.mkstemp(dir=folder, prefix=".run-report-")
             try:
                 with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    json.dump(self._recorder.as_dict(), file, indent=2)
+                    json.dump(report, file, indent=2)
                     file.write("\n")
                 os.replace(temporary, path)
             except BaseException:

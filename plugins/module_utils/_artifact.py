@@ -462,13 +462,12 @@ def plan_artifact(wanted: Wanted, web: Callable[[], Web], state: State) -> Found
                 f"from {source}",
             )
         )
-    elif before != after:
+    elif before and before != after:
 
         def adjust() -> None:
             os.chown(wanted.dest, *owner)
             os.chmod(wanted.dest, wanted.mode)
 
-        assert before is not None
         plan.add(Step("update", wanted.dest, before.as_dict(), after.as_dict(), adjust, "mode or owner"))
 
     def settle() -> None:

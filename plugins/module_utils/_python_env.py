@@ -116,7 +116,7 @@ class PythonEnv:
         return plan
 
     def _ask(self, python: str, program: str) -> Present | None:
-        rc, out, _ = self.run([python, "-I", "-c", program])
+        rc, out, _err = self.run([python, "-I", "-c", program])
         if rc:
             return None
         try:

@@ -176,7 +176,7 @@ class SwapFile:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.wanted.path)
         os.close(os.open(self.wanted.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        rc, _, _ = self.run(["fallocate", "--length", f"{self.wanted.size_mib}MiB", self.wanted.path])
+        rc, _out, _err = self.run(["fallocate", "--length", f"{self.wanted.size_mib}MiB", self.wanted.path])
         if rc:
             self._fill()
 
@@ -185,7 +185,7 @@ class SwapFile:
         block = bytes(_MIB)
         try:
             with open(self.wanted.path, "r+b") as file:
-                for _ in range(self.wanted.size_mib):
+                for _mib in range(self.wanted.size_mib):
                     file.write(block)
                 file.truncate()
                 os.fsync(file.fileno())
@@ -196,7 +196,7 @@ class SwapFile:
         self._command(["mkswap", self.wanted.path], "")
 
     def _on(self) -> None:
-        rc, _, _ = self.run(["swapon", self.wanted.path])
+        rc, _out, _err = self.run(["swapon", self.wanted.path])
         if not rc:
             return
         # Some file systems hand out blocks by fallocate that swapon takes for holes; written blocks it accepts.

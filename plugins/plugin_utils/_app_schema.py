@@ -108,7 +108,7 @@ def registries_of(apps: Any) -> list[str]:
     """Registries of the prebuilt images of all entries, each once, in order."""
     images = [app.get("image") for app in _entries(apps)]
     references = [image.get("reference") for image in images if isinstance(image, Mapping)]
-    return list(dict.fromkeys(str(one).split("/")[0] for one in references if isinstance(one, str) and "/" in one))
+    return list(dict.fromkeys(one.partition("/")[0] for one in references if isinstance(one, str) and "/" in one))
 
 
 def _entries(apps: Any) -> list[Mapping[str, Any]]:

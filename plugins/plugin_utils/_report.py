@@ -96,22 +96,22 @@ class Recorder:
         self._current: Layer | None = None
         self._entered = self._begin
 
-    def expect(self, key: str, title: str) -> None:
+    def expect(self, key: str, title: str) -> Layer:
         """Announce a layer that this playbook holds, so that one that is never reached shows as not run."""
-        if self._find(key) is None:
-            self.layers.append(Layer(key, title))
+        layer = next((layer for layer in self.layers if layer.key == key), None)
+        if layer is None:
+            layer = Layer(key, title)
+            self.layers.append(layer)
+        return layer
 
     def enter(self, key: str, title: str) -> None:
         """A play of this layer begins; the layer before it ends."""
         self._leave()
-        self.expect(key, title)
-        self._current = self._find(key)
+        self._current = self.expect(key, title)
 
     def add(self, task: TaskRecord) -> None:
-        if self._current is None:
-            self.enter("play", "play")
-        assert self._current is not None
-        self._current.tasks.append(task)
+        layer = self._current or self.expect("play", "play")
+        layer.tasks.append(task)
 
     def finish(self, failures: Mapping[str, int]) -> None:
         """End of the run.
@@ -178,9 +178,6 @@ class Recorder:
         for task in self.stops():
             lines.append(f"{task.status.replace('_', ' ')}: {task.host}: {task.message or task.name}")
         return lines
-
-    def _find(self, key: str) -> Layer | None:
-        return next((layer for layer in self.layers if layer.key == key), None)
 
     def _leave(self) -> None:
         now = self._clock()
