@@ -180,7 +180,7 @@ def look(kube: Kube, live: dict[Ref, Object | None], objects: Sequence[Object], 
             return Look(obj, None, obj, "defaults are known once the cluster serves this kind")
         if ref.namespace in missing:
             return Look(obj, None, obj, "defaults are known once its namespace exists")
-        predicted = with_webhook_retry(lambda: kube.apply(obj, dry_run=True), retry_until)
+        predicted = _hinted(ref, lambda: with_webhook_retry(lambda: kube.apply(obj, dry_run=True), retry_until))
         before, note = live[ref], ""
         if before is not None and comparable(before) == comparable(predicted):
             # An object without content of its own (a ServiceAccount) has no fields that anybody could own.
@@ -204,6 +204,16 @@ def _served(kube: Kube, objects: Sequence[Object]) -> set[tuple[str, str]]:
     """Kinds that can be asked for; looked up here because discovery may not be filled from several threads."""
     kinds = sorted({(obj["apiVersion"], obj["kind"]) for obj in objects})
     return {kind for kind in kinds if kube.serves(*kind)}
+
+
+def _hinted(ref: Ref, call: Callable[[], _T]) -> _T:
+    """The call, with the next step for what Kubernetes never changes in place."""
+    try:
+        return call()
+    except ApiError as error:
+        if error.status == 422 and ("immutable" in str(error) or "Forbidden: updates to" in str(error)):
+            error.hint = f"Keep this field as it is, or delete {ref} yourself when losing it is fine, and run again."
+        raise
 
 
 def with_webhook_retry(call: Callable[[], _T], until: float) -> _T:

@@ -228,11 +228,19 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
     if module.check_mode:
         return result
     plan.execute()
-    manifest.wait(applied=plan.changed)
-    for entry in params["wait_for"] if params["wait"] else ():
+    try:
+        _wait(manifest, plan.changed, params["wait_for"] if params["wait"] else [])
+    except StackError as error:
+        error.result.update(changed=plan.changed, plan=result["plan"])
+        raise
+    return result
+
+
+def _wait(manifest: Manifest, applied: bool, entries: list[dict[str, Any]]) -> None:
+    manifest.wait(applied)
+    for entry in entries:
         ref = Ref(entry["api_version"], entry["kind"], entry["name"], entry["namespace"])
         manifest.wait_for(ref, *condition_test(entry["condition"], entry["path"], entry["value"]), entry["hint"])
-    return result
 
 
 def main() -> None:

@@ -255,6 +255,19 @@ def test_objects_of_a_brought_kind_wait_for_their_crd():
     assert kube.written == ["apply CustomResourceDefinition things.example.org", "apply Thing n/t"]
 
 
+def test_a_field_that_never_changes_has_a_next_step():
+    kube = FakeKube(NAMESPACE, DEPLOYMENT)
+    kube.errors[("apply", None)] = ApiError(
+        "Could not apply Deployment n/d: spec.selector: field is immutable (422).", status=422, reason="Invalid"
+    )
+    with pytest.raises(ApiError) as caught:
+        plan_of(kube, DEPLOYMENT)
+    assert str(caught.value) == (
+        "Could not apply Deployment n/d: spec.selector: field is immutable (422)."
+        " Keep this field as it is, or delete Deployment n/d yourself when losing it is fine, and run again."
+    )
+
+
 # -- webhooks
 def test_a_webhook_that_comes_up_is_waited_for(monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)

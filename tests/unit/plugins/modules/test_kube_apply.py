@@ -60,6 +60,7 @@ def test_a_further_condition_is_waited_for():
     with pytest.raises(Timeout) as caught:
         work(module(definition=[CONFIG], wait_for=[entry]), kube)
     assert str(caught.value) == "ConfigMap n/c did not reach data.a = '2' within 1 s: no cause is given. Ask."
+    assert caught.value.result["changed"] is True
     assert Ref("v1", "ConfigMap", "c", "n") in kube.objects
     assert work(module(definition=[CONFIG], wait_for=[{**entry, "value": "1"}]), kube)["changed"] is False
 
