@@ -3,6 +3,7 @@ package main
 import (
 	"embed"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,22 +18,26 @@ import (
 //go:embed all:embed
 var embedded embed.FS
 
-// runtimeArchive returns the container runtime that this program carries.
-func runtimeArchive() ([]byte, error) {
-	data, err := embedded.ReadFile("embed/runtime.tar.gz")
+// unpackRuntime puts the container runtime that this program carries on the disk and returns its directory.
+func unpackRuntime() (string, error) {
+	file, err := embedded.Open("embed/runtime.tar.gz")
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.New("this k3s was built without its container runtime; build it with build.sh")
+		return "", errors.New("this k3s was built without its container runtime; build it with build.sh")
 	}
-	return data, err
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	archive, seeks := file.(io.ReadSeeker)
+	if !seeks {
+		return "", errors.New("an embedded file cannot be read twice")
+	}
+	return payload.Extract(archive, config.DataDir)
 }
 
 // ctr replaces this process by containerd's client, pointed at the server's containerd.
 func ctr(args []string) error {
-	archive, err := runtimeArchive()
-	if err != nil {
-		return err
-	}
-	bin, err := payload.Extract(archive, config.DataDir)
+	bin, err := unpackRuntime()
 	if err != nil {
 		return err
 	}

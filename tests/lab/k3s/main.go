@@ -44,7 +44,7 @@ func run(name string, args []string) int {
 	}
 	switch args[1] {
 	case "server":
-		return report(server.Run(args[2:], runtimeArchive))
+		return report(server.Run(args[2:], unpackRuntime))
 	case "kubectl", "ctr":
 		return run(args[1], args[1:])
 	case "etcd-snapshot":

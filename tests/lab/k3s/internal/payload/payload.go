@@ -3,7 +3,6 @@ package payload
 
 import (
 	"archive/tar"
-	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,10 +16,16 @@ import (
 // Extract unpacks the archive (a tar.gz whose programs lie in bin/) below dataDir and returns the directory of the
 // programs, <dataDir>/data/<hash>/bin. What an earlier start has unpacked is used as it is. The link data/current
 // follows the newest.
-func Extract(archive []byte, dataDir string) (string, error) {
-	sum := sha256.Sum256(archive)
+func Extract(archive io.ReadSeeker, dataDir string) (string, error) {
+	sum := sha256.New()
+	if _, err := io.Copy(sum, archive); err != nil {
+		return "", err
+	}
+	if _, err := archive.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
 	root := filepath.Join(dataDir, "data")
-	target := filepath.Join(root, hex.EncodeToString(sum[:]))
+	target := filepath.Join(root, hex.EncodeToString(sum.Sum(nil)))
 	if _, err := os.Stat(target); errors.Is(err, os.ErrNotExist) {
 		if err := unpack(archive, root, target); err != nil {
 			return "", fmt.Errorf("unpack the container runtime: %w", err)
@@ -35,7 +40,7 @@ func Extract(archive []byte, dataDir string) (string, error) {
 }
 
 // unpack writes beside the target and renames, so that a directory with the target's name is always complete.
-func unpack(archive []byte, root, target string) error {
+func unpack(archive io.Reader, root, target string) error {
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return err
 	}
@@ -44,7 +49,7 @@ func unpack(archive []byte, root, target string) error {
 		return err
 	}
 	defer os.RemoveAll(work)
-	unzipped, err := gzip.NewReader(bytes.NewReader(archive))
+	unzipped, err := gzip.NewReader(archive)
 	if err != nil {
 		return err
 	}

@@ -6,21 +6,22 @@ import (
 	"railiance.stack/lab/k3s/internal/config"
 )
 
-// collector makes the processes' garbage collector trade some time for memory: the lab's node is small.
-const collector = "GOGC=60"
+// collectorPercent makes the garbage collectors trade some time for memory: the lab's node is small.
+const collectorPercent = 60
 
 func etcdArguments() []string {
 	return []string{
-		"--name=default",
+		"--name=node",
 		"--data-dir=" + config.DatabaseDir + "/etcd",
 		"--listen-client-urls=https://127.0.0.1:2379", "--advertise-client-urls=https://127.0.0.1:2379",
 		"--listen-peer-urls=https://127.0.0.1:2380", "--initial-advertise-peer-urls=https://127.0.0.1:2380",
-		"--initial-cluster=default=https://127.0.0.1:2380",
+		"--initial-cluster=node=https://127.0.0.1:2380",
 		"--client-cert-auth", "--trusted-ca-file=" + config.TLS("etcd/server-ca.crt"),
 		"--cert-file=" + config.TLS("etcd/server-client.crt"), "--key-file=" + config.TLS("etcd/server-client.key"),
 		"--peer-client-cert-auth", "--peer-trusted-ca-file=" + config.TLS("etcd/peer-ca.crt"),
 		"--peer-cert-file=" + config.TLS("etcd/peer-server-client.crt"), "--peer-key-file=" + config.TLS("etcd/peer-server-client.key"),
-		"--log-level=warn",
+		// Every short connection of the API server's, of which its start makes many, would be a warning.
+		"--log-level=error",
 	}
 }
 

@@ -7,15 +7,14 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
 )
-
-// grace is how long a process may take to end when it is told to.
-const grace = 10 * time.Second
 
 // Stages of the end: the lower ends first.
 const (
@@ -23,6 +22,10 @@ const (
 	stageAPI
 	stageBase // etcd and containerd
 )
+
+// grace is how long the processes of each stage may take to end when they are told to. The API server would wait a
+// minute for the pods that watch it; it holds nothing that could be lost.
+var grace = [...]time.Duration{stageClients: 10 * time.Second, stageAPI: 2 * time.Second, stageBase: 20 * time.Second}
 
 // child is a process of the server's.
 type child struct {
@@ -76,8 +79,8 @@ func spawner() func(*exec.Cmd) error {
 func (c *children) start(path string, stage int, output io.Writer, arguments ...string) error {
 	cmd := exec.Command(path, arguments...)
 	cmd.Stdout, cmd.Stderr = output, output
-	cmd.Env = append(os.Environ(), collector)
-	one := &child{name: cmd.Args[0], stage: stage, cmd: cmd, ended: make(chan struct{})}
+	cmd.Env = append(os.Environ(), "GOGC="+strconv.Itoa(collectorPercent))
+	one := &child{name: filepath.Base(path), stage: stage, cmd: cmd, ended: make(chan struct{})}
 
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
@@ -130,12 +133,12 @@ func (c *children) stop() {
 func (c *child) end() {
 	// An error says that the process has ended already, which is what is wanted.
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
-	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	ctx, cancel := context.WithTimeout(context.Background(), grace[c.stage])
 	defer cancel()
 	select {
 	case <-c.ended:
 	case <-ctx.Done():
-		logf("%s does not end, kill it", c.name)
+		logf("%s takes its time to end, kill it", c.name)
 		_ = c.cmd.Process.Kill()
 		<-c.ended
 	}

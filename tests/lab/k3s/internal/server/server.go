@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,13 +21,12 @@ import (
 	"k8s.io/component-base/version"
 
 	"railiance.stack/lab/k3s/internal/config"
-	"railiance.stack/lab/k3s/internal/payload"
 )
 
 var errStopped = errors.New("told to end")
 
-// Run is the command. archive returns the container runtime that this program carries.
-func Run(arguments []string, archive func() ([]byte, error)) error {
+// Run is the command. unpack puts the container runtime on the disk and returns the directory of its programs.
+func Run(arguments []string, unpack func() (string, error)) error {
 	notify := takeNotifier()
 	if os.Geteuid() != 0 {
 		return errors.New("the server must run as root")
@@ -43,8 +43,9 @@ func Run(arguments []string, archive func() ([]byte, error)) error {
 	if len(told.Without) > 0 {
 		warnf("without effect in the lab: %s", strings.Join(told.Without, ", "))
 	}
+	debug.SetGCPercent(collectorPercent)
 	made := &node{told: told, notify: notify}
-	if err := made.prepare(registries, archive); err != nil {
+	if err := made.prepare(registries, unpack); err != nil {
 		return err
 	}
 
@@ -89,7 +90,7 @@ type node struct {
 }
 
 // prepare writes every file that the components read.
-func (n *node) prepare(registries config.RegistryConfig, archive func() ([]byte, error)) error {
+func (n *node) prepare(registries config.RegistryConfig, unpack func() (string, error)) error {
 	n.address = n.told.NodeIP
 	if n.address == "" {
 		address, err := utilnet.ChooseHostInterface()
@@ -98,11 +99,8 @@ func (n *node) prepare(registries config.RegistryConfig, archive func() ([]byte,
 		}
 		n.address = address.String()
 	}
-	content, err := archive()
-	if err != nil {
-		return err
-	}
-	if n.bin, err = payload.Extract(content, config.DataDir); err != nil {
+	var err error
+	if n.bin, err = unpack(); err != nil {
 		return err
 	}
 	// containerd looks for its shim and for runc there.

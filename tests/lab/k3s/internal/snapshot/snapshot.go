@@ -18,6 +18,7 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc/grpclog"
 
 	"railiance.stack/lab/k3s/internal/config"
 )
@@ -64,6 +65,8 @@ func Run(arguments []string, output io.Writer) error {
 
 // save writes the datastore's snapshot to the path; the name appears when the file is complete and proven.
 func save(path string) error {
+	// The client's transport would report its own closing as a warning.
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
