@@ -282,7 +282,7 @@ class Helm:
             return Plan()
 
         def uninstall() -> Completed:
-            return self._run(chart.uninstall_command(), chart, f"uninstall {chart.target}")
+            return self._run(chart.uninstall_command(), chart, f"uninstall the release {chart.namespace}/{chart.name}")
 
         objects = [str(Ref.of(obj)) for obj in with_namespaces(self.kube, releases[0].manifest, chart.namespace)]
         return Plan(
@@ -314,7 +314,12 @@ class Helm:
 
     def _upgrade(self, chart: Chart, current: Release | None) -> Step:
         def upgrade() -> Completed:
-            return self._run(chart.upgrade_command(new_run()), chart, f"upgrade {chart.target}", chart.timeout + _GRACE)
+            return self._run(
+                chart.upgrade_command(new_run()),
+                chart,
+                f"upgrade the release {chart.namespace}/{chart.name}",
+                chart.timeout + _GRACE,
+            )
 
         before = {"revision": current.revision, "status": current.status} if current else None
         after = {"revision": current.revision + 1 if current else 1, "status": "deployed"}

@@ -189,7 +189,7 @@ def test_helms_failure_is_named_with_what_the_pods_are_stuck_at():
     with pytest.raises(StackError) as caught:
         work(module(), kube, helm.make)
     assert str(caught.value) == (
-        "Helm could not upgrade Helm release shop/shop: UPGRADE FAILED: context deadline exceeded."
+        "Helm could not upgrade the release shop/shop: UPGRADE FAILED: context deadline exceeded."
         " Pod d-1, container web: ErrImagePull."
     )
     assert caught.value.result["rc"] == 1
