@@ -49,10 +49,10 @@ options:
     default: {}
   data:
     description:
-      - Key to value. A text is kept as given.
-      - V({generate: 32}) makes that many random letters and digits when the key is missing or empty.
-      - V({copy: {namespace: platform, name: valkey, key: password}}) takes the value of another Secret and follows it.
-      - V({url: 'postgresql://{username}:{password}@db:5432/app'}) fills in other keys of this Secret, percent-encoded.
+      - Key to value. A text is kept as given, a dictionary says where the value comes from.
+      - C(generate) makes that many random letters and digits when the key is missing or empty.
+      - C(copy), with C(namespace), C(name) and C(key), takes the value of another Secret and follows it.
+      - C(url) fills other keys of this Secret, named in braces and percent-encoded, into a text.
     type: dict
     default: {}
   secret_data:
@@ -74,6 +74,8 @@ EXAMPLES = r"""
       username: gitea
       password:
         generate: 32
+      DATABASE_URL:
+        url: postgresql://{username}:{password}@gitea-db-rw.databases:5432/gitea
 """
 
 RETURN = r"""
