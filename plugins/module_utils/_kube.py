@@ -343,6 +343,25 @@ def connect(module: AnsibleK8SModule) -> Kube:
         raise _translate(error, "connect to the cluster") from error
 
 
+def connect_with(params: dict[str, Any]) -> Kube:
+    """For a module that needs the cluster only sometimes and therefore is no :class:`AnsibleK8SModule`.
+
+    :param params: the module's, with the connection options of :data:`AUTH_ARG_SPEC`.
+    :raises StackError: as :func:`connect`, and when the Kubernetes client is not installed.
+    """
+    if ApiException is Exception:
+        raise StackError(
+            "The Python package kubernetes is not installed for this interpreter.",
+            "Role railiance.stack.node_python makes one that has it: set ansible_python_interpreter to it.",
+        )
+    try:
+        return Kube(get_api_client(**{name: params[name] for name in _AUTH_ARG_SPEC if params.get(name) is not None}))
+    except CoreException as error:
+        raise StackError(str(error), "Check kubeconfig and context.") from error
+    except (ApiException, HTTPError) as error:
+        raise _translate(error, "connect to the cluster") from error
+
+
 class _WithoutDryRun:
     """The module without kubernetes.core's implicit dry run: whether a call is a dry run is said by the call."""
 

@@ -195,10 +195,10 @@ def login_from_file(path: str) -> Login:
 def login_from_secret(module: AnsibleModule, namespace: str, name: str) -> Login:
     # Imported here: the cluster's client takes half a second that a token file saves.
     from ansible_collections.railiance.stack.plugins.module_utils._gitea import secret_values
-    from ansible_collections.railiance.stack.plugins.module_utils._kube import Ref, connect
+    from ansible_collections.railiance.stack.plugins.module_utils._kube import Ref, connect_with
 
     ref = Ref("v1", "Secret", name, namespace)
-    values = secret_values(connect(module).get(ref))
+    values = secret_values(connect_with(module.params).get(ref))
     if not values.get("username") or not values.get("token"):
         raise NeedsOperator(
             f"{ref} with username and token for the registry is missing.",
