@@ -42,7 +42,7 @@ def generate(length: int) -> str:
     """
     if length < _SHORTEST:
         raise StackError(f"A generated value of {length} characters is too short.", f"Use at least {_SHORTEST}.")
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+    return "".join(secrets.choice(_ALPHABET) for dummy in range(length))
 
 
 def decode(obj: Object | None) -> dict[str, str]:

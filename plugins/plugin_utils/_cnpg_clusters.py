@@ -45,7 +45,7 @@ def plan_clusters(entries: Sequence[Entry], live: Sequence[Entry], defaults: Ent
             for entry, found in pairs
             if entry.get("secret") and (found is None or _is_ours(found))
         ],
-        "waits": [_wait(entry, defaults) for entry, _ in pairs],
+        "waits": [_wait(entry, defaults) for entry in entries],
     }
 
 
@@ -60,10 +60,9 @@ def database_of(entry: Entry) -> str:
 # -- versions --------------------------------------------------------------------------------------------------
 def major_of(version: Any) -> int | None:
     """``17`` of ``"17"``, ``"17.6"``, ``ghcr.io/x/postgresql:17.6-3@sha256:…``; ``None`` when it cannot be told."""
-    text = str(version or "").split("@")[0]
+    text = str(version or "").partition("@")[0]
     if "/" in text or ":" in text:
-        name, _, tag = text.rpartition(":")
-        text = tag if name and "/" not in tag else ""
+        text = text.rpartition("/")[2].partition(":")[2]
     match = re.match(r"\d+", text)
     return int(match[0]) if match else None
 
