@@ -381,7 +381,7 @@ class AppDatabase:
 
     def _delete(self, plan: Plan, live: Object) -> None:
         ref = Ref.of(live)
-        before, _ = masked(comparable(live), None)
+        before, _ = masked(_shown(live), None)
         plan.add(Step("delete", str(ref), before, None, lambda: self.kube.delete(ref)))
 
     def _unlabel(self, plan: Plan, live: Object | None) -> None:
@@ -405,7 +405,7 @@ class AppDatabase:
                 raise self._explain_terminating(world, ref) from error
 
         what = "with everything in it" if drop else "kept in PostgreSQL"
-        plan.add(Step("delete", str(ref), comparable(live), None, do, note=what))
+        plan.add(Step("delete", str(ref), _shown(live), None, do, note=what))
 
     def _explain_terminating(self, world: World, ref: Ref) -> StackError:
         found = self.look(world) if world.cluster is not None else {}
@@ -464,7 +464,7 @@ class AppDatabase:
         after = desired
         if live is not None or dry_run:
             after = self.kube.apply(desired, dry_run=True, manager=MANAGER)
-        before_shown, after_shown = masked(comparable(live), comparable(after))
+        before_shown, after_shown = masked(_shown(live), _shown(after))
         if live is not None and comparable(live) == comparable(after):
             return False
         action: Action = "create" if live is None else "update"
@@ -562,6 +562,20 @@ class AppDatabase:
 
 def _waiting(desired: Object, do: Callable[[], Any]) -> Step:
     return Step("run", str(Ref.of(desired)), do=do, note="CloudNativePG has not applied it yet")
+
+
+def _shown(obj: Object | None) -> Object | None:
+    """The object for a diff: without what the server and this module keep for themselves."""
+    found = comparable(obj)
+    if found is None:
+        return None
+    kept = {
+        key: value
+        for key, value in _cnpg.annotations_of(found).items()
+        if key not in (_NUDGE_ANNOTATION, _cnpg.PROOF_ANNOTATION)
+    }
+    meta = {key: value for key, value in found["metadata"].items() if key != "annotations"}
+    return {**found, "metadata": {**meta, **({"annotations": kept} if kept else {})}}
 
 
 def _targets(plan: Plan, ref: Ref) -> bool:

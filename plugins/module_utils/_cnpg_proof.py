@@ -38,7 +38,7 @@ _PROOF_SQL = """
 select 'railiance-database-proof ' || json_build_object(
   'user', current_user,
   'database', current_database(),
-  'server_version', current_setting('server_version'),
+  'server_version', split_part(current_setting('server_version'), ' ', 1),
   'owner', pg_get_userbyid(d.datdba),
   'acl', coalesce(d.datacl, acldefault('d', d.datdba))::text[],
   'public_connect', exists (select from aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a

@@ -30,17 +30,12 @@ _GRACE_SECONDS = 30
 _LEFT_BEHIND_SECONDS = 10
 _LOG_LINES = 20_000
 
-#: Waiting reasons of a container that do not heal by themselves, with the seconds they are given anyway.
-_STUCK_SECONDS = {
-    "InvalidImageName": 0,
-    "ErrImageNeverPull": 0,
-    "CreateContainerConfigError": 5,
-    "CreateContainerError": 5,
-    "RunContainerError": 5,
-    "ErrImagePull": 40,
-    "ImagePullBackOff": 20,
-}
+#: Waiting reasons of a container that do not heal by themselves. The kubelet takes turns in the words for one image.
 IMAGE_REASONS = frozenset({"InvalidImageName", "ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff"})
+_HOPELESS_REASONS = frozenset({"InvalidImageName", "ErrImageNeverPull"})
+_STUCK_REASONS = IMAGE_REASONS | {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+#: Seconds that a pod is given to get over it: an image may just arrive, a Secret just be written.
+_PATIENCE = 20.0
 
 
 @dataclass(frozen=True)
@@ -112,12 +107,21 @@ def build_job(
     }
 
 
-def run_job(kube: Kube, job: Object, container: str, *, timeout: float, clock: Clock | None = None) -> Outcome:
+def run_job(
+    kube: Kube,
+    job: Object,
+    container: str,
+    *,
+    timeout: float,
+    patience: float = _PATIENCE,
+    clock: Clock | None = None,
+) -> Outcome:
     """Start a Job, follow it to its end, read its log and delete it.
 
     The name is a lock: while another run's Job of that name is active this one waits for it.
 
     :param container: whose exit code and log count.
+    :param patience: seconds for a pod that cannot start to start after all.
     :raises NotStarted: when the pod cannot start (image, Secret, admission).
     :raises Timeout: when it does not end in time; it is stopped then.
     """
@@ -126,7 +130,7 @@ def run_job(kube: Kube, job: Object, container: str, *, timeout: float, clock: C
     deadline = clock.now() + timeout
     created = _create_alone(kube, job, ref, deadline, clock)
     try:
-        return _follow(kube, ref, created["metadata"]["uid"], container, deadline, timeout, clock)
+        return _follow(kube, ref, created["metadata"]["uid"], container, deadline, timeout, patience, clock)
     finally:
         kube.delete(ref)
 
@@ -159,8 +163,10 @@ def _finished(job: Object) -> bool:
     return any(c.get("type") in ("Complete", "Failed") and c.get("status") == "True" for c in conditions)
 
 
-def _follow(kube: Kube, ref: Ref, uid: str, container: str, deadline: float, timeout: float, clock: Clock) -> Outcome:
-    stuck: tuple[str, float] = ("", 0.0)
+def _follow(
+    kube: Kube, ref: Ref, uid: str, container: str, deadline: float, timeout: float, patience: float, clock: Clock
+) -> Outcome:
+    stuck_since: float | None = None
     started = clock.now()
     while True:
         pod = _pod_of(kube, ref, uid)
@@ -168,11 +174,11 @@ def _follow(kube: Kube, ref: Ref, uid: str, container: str, deadline: float, tim
             return _outcome(kube, pod, container)
         reason, message = _trouble(pod) if pod else ("", "")
         if reason:
-            stuck = stuck if stuck[0] == reason else (reason, clock.now())
-            if clock.now() - stuck[1] >= _STUCK_SECONDS[reason]:
+            stuck_since = clock.now() if stuck_since is None else stuck_since
+            if reason in _HOPELESS_REASONS or clock.now() - stuck_since >= patience:
                 raise _not_started(kube, ref, pod, uid, reason, message)
         else:
-            stuck = ("", 0.0)
+            stuck_since = None
         if pod is None and clock.now() - started >= 5:
             _check_without_pod(kube, ref, uid)
         if clock.now() >= deadline:
@@ -212,7 +218,7 @@ def _trouble(pod: Object) -> tuple[str, str]:
     """Why a pod does not get on: (reason, message), empty when it does."""
     for status in _statuses(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") in _STUCK_SECONDS:
+        if waiting.get("reason") in _STUCK_REASONS:
             return str(waiting["reason"]), str(waiting.get("message") or "")
     return "", ""
 

@@ -142,8 +142,8 @@ class Manage:
         template = task.pod_template or self._deployment_template()
         if template is None:
             return f"known once Deployment {task.namespace}/{task.workload} exists"
-        for name in sorted(secret_references(template)):
-            if self._secret(name) is None:
+        for name, optional in sorted(secret_references(template).items()):
+            if not optional and self._secret(name) is None:
                 return f"known once Secret {task.namespace}/{name} exists"
         return ""
 
@@ -207,7 +207,8 @@ class Manage:
             labels=labels,
             timeout=task.timeout,
         )
-        outcome = run_job(self.kube, job, container, timeout=task.timeout, clock=self._clock)
+        patience = {"patience": 0.0} if looking else {}  # a look does not wait for an image
+        outcome = run_job(self.kube, job, container, timeout=task.timeout, clock=self._clock, **patience)
         where = f"Job {task.namespace}/{job['metadata']['name']}"
         if outcome.reason not in ("", "Completed", "Error"):
             where += f" ({outcome.reason})"
@@ -300,7 +301,7 @@ class Manage:
         words = " ".join(command.argv[1:4])
         return StackError(
             f"'{words}' {ended} in {where}: " + "\n".join(said.splitlines()[-_LAST_LINES:]),
-            "The old version serves on; correct the cause and run again.",
+            "Correct the cause and run again.",
             rc=outcome.rc,
             stdout=outcome.stdout,
             stderr="\n".join(filter(None, [outcome.stderr, stray])),

@@ -78,24 +78,28 @@ def _literal(word: str) -> str:
     return word.replace("$", "$$")
 
 
-def secret_references(template: Object) -> set[str]:
-    """Names of the Secrets a pod cannot start without or reads values from."""
+def secret_references(template: Object) -> dict[str, bool]:
+    """Names of the Secrets a pod reads, and whether it can do without."""
     spec = template.get("spec") or {}
-    found: set[str] = set()
+    found: dict[str, bool] = {}
+
+    def add(name: str, source: Object) -> None:
+        found[name] = found.get(name, True) and bool(source.get("optional"))
+
     for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
         for entry in container.get("env") or []:
             reference = (entry.get("valueFrom") or {}).get("secretKeyRef")
             if reference:
-                found.add(reference["name"])
+                add(reference["name"], reference)
         for source in container.get("envFrom") or []:
             if source.get("secretRef"):
-                found.add(source["secretRef"]["name"])
+                add(source["secretRef"]["name"], source["secretRef"])
     for volume in spec.get("volumes") or []:
         if volume.get("secret"):
-            found.add(volume["secret"]["secretName"])
+            add(volume["secret"]["secretName"], volume["secret"])
         for source in (volume.get("projected") or {}).get("sources") or []:
             if source.get("secret"):
-                found.add(source["secret"]["name"])
+                add(source["secret"]["name"], source["secret"])
     return found
 
 

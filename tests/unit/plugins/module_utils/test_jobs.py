@@ -128,6 +128,18 @@ def test_an_image_that_arrives_late_is_waited_for():
     assert run(kube, time).rc == 0
 
 
+def test_the_words_for_one_image_take_turns_and_patience_does_not_begin_anew():
+    kube = FakeKube(NAMESPACE)
+    turns = [
+        (at, lambda reason=reason: pod(kube, "Pending", **waiting(reason)))
+        for at, reason in ((1, "ErrImagePull"), (12, "ImagePullBackOff"), (18, "ErrImagePull"))
+    ]
+    time = Time(*turns)
+    with pytest.raises(NotStarted):
+        run(kube, time)
+    assert 21 <= time.seconds < 23
+
+
 def test_a_pod_that_is_not_allowed_is_told_by_the_jobs_events():
     kube = FakeKube(NAMESPACE)
 

@@ -366,6 +366,13 @@ def test_rotation_changes_both_secrets_and_logs_in_with_the_new_password():
     assert run(kube)["changed"] is False
 
 
+def test_a_diff_does_not_show_the_record_of_the_proof():
+    kube = converged()
+    assert "railiance.io/database-proof" in kube.objects[MIRROR]["metadata"]["annotations"]
+    assert "database-proof" not in json.dumps(run(kube, check_mode=True, rotate=True)["diff"])
+    assert "database-proof" not in json.dumps(run(kube, check_mode=True, state="absent")["diff"])
+
+
 def test_rotation_in_check_mode_writes_nothing():
     kube = converged()
     assert run(kube, check_mode=True, rotate=True)["changed"] is True

@@ -167,7 +167,9 @@ def test_building_leaves_the_template_alone():
 def test_every_secret_a_pod_uses_is_found():
     spec = template()
     spec["spec"]["volumes"].append({"name": "p", "projected": {"sources": [{"secret": {"name": "projected"}}]}})
-    assert secret_references(spec) == {"shop-db", "shop-env", "shop-key", "projected"}
+    spec["spec"]["containers"][1]["envFrom"] = [{"secretRef": {"name": "extra", "optional": True}}]
+    required = {"shop-db": False, "shop-env": False, "shop-key": False, "projected": False}
+    assert secret_references(spec) == {**required, "extra": True}
 
 
 def test_a_container_that_does_not_exist():
