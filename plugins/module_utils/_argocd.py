@@ -47,7 +47,7 @@ def _version(obj: Object) -> str:
     for container in obj["spec"]["template"]["spec"].get("containers") or []:
         image = str(container.get("image") or "")
         if "argocd" in image or "argo-cd" in image:
-            return image.split("@")[0].rpartition(":")[2]
+            return image.partition("@")[0].rpartition(":")[2]
     return ""
 
 

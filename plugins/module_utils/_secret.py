@@ -86,11 +86,14 @@ class WantedSecret:
     annotations: dict[str, str] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
 
-    def values(self, live: dict[str, str], read: Callable[[Ref], Object | None]) -> dict[str, str]:
+    def values(
+        self, live: dict[str, str], read: Callable[[Ref], Object | None], predict: bool = False
+    ) -> dict[str, str]:
         """Every text value of the finished Secret.
 
         :param live: what the Secret holds now.
         :param read: gets another Secret.
+        :param predict: a Secret to copy from may still be missing; its value then counts as empty.
         """
         values = dict(live)
         templates: dict[str, str] = {}
@@ -102,7 +105,7 @@ class WantedSecret:
             if how == "generate":
                 values[key] = live[key] if live.get(key) else generate(int(argument))
             elif how == "copy":
-                values[key] = self._copied(key, argument, read)
+                values[key] = self._copied(key, argument, read, predict)
             else:
                 templates[key] = argument
         for key, template in templates.items():
@@ -116,9 +119,11 @@ class WantedSecret:
             f"{self.ref}: key {key} is none of a text, generate, copy or url.", "Give exactly one of them in data."
         )
 
-    def _copied(self, key: str, source: dict[str, str], read: Callable[[Ref], Object | None]) -> str:
+    def _copied(self, key: str, source: dict[str, str], read: Callable[[Ref], Object | None], predict: bool) -> str:
         ref = Ref("v1", "Secret", source["name"], source.get("namespace") or self.ref.namespace)
         value = decode(read(ref)).get(source.get("key") or key)
+        if value is None and predict:
+            return ""
         if value is None:
             raise StackError(
                 f"{self.ref}: key {key} is copied from {ref}, which does not exist or has no such key.",
@@ -152,9 +157,10 @@ class WantedSecret:
         }
 
 
-def plan_secret(kube: Kube, wanted: WantedSecret) -> Plan:
+def plan_secret(kube: Kube, wanted: WantedSecret, predict: bool = False) -> Plan:
     """The one step that makes the Secret what it should be; empty when it is.
 
+    :param predict: the plan is only shown, so what earlier steps would have made may be missing.
     :raises StackError: when it exists with another type, which Kubernetes cannot change.
     """
     live = kube.get(wanted.ref)
@@ -163,7 +169,7 @@ def plan_secret(kube: Kube, wanted: WantedSecret) -> Plan:
             f"{wanted.ref} exists with type {live.get('type', 'Opaque')}, not {wanted.type}, and a type cannot change.",
             "Move its values aside, delete it, and run again.",
         )
-    target = wanted.merged(live, wanted.values(decode(live), kube.get))
+    target = wanted.merged(live, wanted.values(decode(live), kube.get, predict))
     if comparable(live) == comparable(target):
         return Plan()
     before, after = masked(comparable(live), comparable(target))

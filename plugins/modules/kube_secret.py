@@ -128,7 +128,7 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
         {key: str(value) for key, value in params["annotations"].items()},
         {**params["data"], **{key: str(value) for key, value in params["secret_data"].items()}},
     )
-    plan = plan_secret(kube, wanted)
+    plan = plan_secret(kube, wanted, predict=module.check_mode)
     result = {"changed": plan.changed, "plan": plan.describe(), "diff": plan.diff(), "keys": sorted(wanted.data)}
     if not module.check_mode:
         plan.execute()

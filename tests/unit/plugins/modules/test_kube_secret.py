@@ -113,6 +113,13 @@ def test_a_copy_without_its_source_is_named():
     )
 
 
+def test_check_mode_predicts_a_copy_whose_source_an_earlier_step_makes():
+    kube = FakeKube(NAMESPACE)
+    data = {"p": {"copy": {"namespace": "platform", "name": "valkey"}}, "u": {"url": "redis://:{p}@valkey"}}
+    assert work(module(check_mode=True, data=data), kube)["changed"] is True
+    assert kube.writes == []
+
+
 def test_another_type_is_refused():
     with pytest.raises(StackError) as caught:
         work(module(type="kubernetes.io/basic-auth", data={"a": "b"}), FakeKube(NAMESPACE, secret({"a": "b"})))
