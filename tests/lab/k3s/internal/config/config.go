@@ -18,6 +18,7 @@ type Config struct {
 	NodeLabels, NodeTaints []string
 	WriteKubeconfig        string
 	WriteKubeconfigMode    fs.FileMode
+	WriteKubeconfigGroup   string
 	TLSSANs                []string
 	Disable                []string
 	SecretsEncryption      bool
@@ -64,18 +65,19 @@ func Load(file string, arguments []string) (Config, error) {
 
 func interpret(settings settings) (Config, error) {
 	config := Config{
-		NodeName:        settings.text("node-name"),
-		NodeIP:          settings.text("node-ip"),
-		NodeLabels:      settings["node-label"],
-		NodeTaints:      settings["node-taint"],
-		WriteKubeconfig: settings.textOr("write-kubeconfig", Kubeconfig),
-		TLSSANs:         settings.split("tls-san"),
-		Disable:         settings.split("disable"),
-		ClusterCIDR:     settings.textOr("cluster-cidr", "10.42.0.0/16"),
-		ServiceCIDR:     settings.textOr("service-cidr", "10.43.0.0/16"),
-		ClusterDomain:   settings.textOr("cluster-domain", "cluster.local"),
-		Token:           settings.text("token"),
-		Arguments:       map[string][]string{},
+		NodeName:             settings.text("node-name"),
+		NodeIP:               settings.text("node-ip"),
+		NodeLabels:           settings["node-label"],
+		NodeTaints:           settings["node-taint"],
+		WriteKubeconfig:      settings.textOr("write-kubeconfig", Kubeconfig),
+		WriteKubeconfigGroup: settings.text("write-kubeconfig-group"),
+		TLSSANs:              settings.split("tls-san"),
+		Disable:              settings.split("disable"),
+		ClusterCIDR:          settings.textOr("cluster-cidr", "10.42.0.0/16"),
+		ServiceCIDR:          settings.textOr("service-cidr", "10.43.0.0/16"),
+		ClusterDomain:        settings.textOr("cluster-domain", "cluster.local"),
+		Token:                settings.text("token"),
+		Arguments:            map[string][]string{},
 	}
 	for name := range settings {
 		kind, known := kinds[name]

@@ -32,6 +32,7 @@ var kinds = map[string]kind{
 	"node-taint":                  list,
 	"write-kubeconfig":            text,
 	"write-kubeconfig-mode":       text,
+	"write-kubeconfig-group":      text,
 	"tls-san":                     list,
 	"disable":                     list,
 	"secrets-encryption":          flag,

@@ -5,9 +5,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 
 	"railiance.stack/lab/k3s/internal/config"
 	"railiance.stack/lab/k3s/internal/pki"
@@ -119,7 +122,25 @@ func kubeconfigs(told config.Config, authority *pki.Authority) error {
 	if err != nil {
 		return err
 	}
-	return pki.WriteFile(told.WriteKubeconfig, content, told.WriteKubeconfigMode)
+	if err := pki.WriteFile(told.WriteKubeconfig, content, told.WriteKubeconfigMode); err != nil {
+		return err
+	}
+	return giveTo(told.WriteKubeconfig, told.WriteKubeconfigGroup)
+}
+
+// giveTo makes the file the group's; without a group it is root's.
+func giveTo(path, group string) error {
+	number := 0
+	if group != "" {
+		found, err := user.LookupGroup(group)
+		if err != nil {
+			return fmt.Errorf("write-kubeconfig-group: %w", err)
+		}
+		if number, err = strconv.Atoi(found.Gid); err != nil {
+			return err
+		}
+	}
+	return os.Chown(path, 0, number)
 }
 
 // encryption makes the key that Secrets are encrypted with in the datastore. What was written before it stays readable.

@@ -113,8 +113,10 @@ func kubeletConfig(told config.Config) error {
 		"clusterDNS":               []string{told.ClusterDNS},
 		"clusterDomain":            told.ClusterDomain,
 		"containerRuntimeEndpoint": "unix://" + config.ContainerdSocket,
-		"evictionHard":             object{"imagefs.available": "5%", "nodefs.available": "5%"},
-		"evictionMinimumReclaim":   object{"imagefs.available": "10%", "nodefs.available": "10%"},
+		// The disk is the machine's below the lab: shares of it say nothing about this node, and what others fill must
+		// not make the kubelet throw images or pods away.
+		"evictionHard":                object{"imagefs.available": "500Mi", "nodefs.available": "500Mi"},
+		"imageGCHighThresholdPercent": 100,
 		// The machine below the lab may have cgroup v1, and the server has swap.
 		"failCgroupV1":        false,
 		"failSwapOn":          false,

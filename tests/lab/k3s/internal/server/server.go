@@ -163,6 +163,9 @@ func (n *node) serve(ctx context.Context) error {
 	if err := n.children.start(program("kubelet"), stageClients, os.Stderr, kubeletArguments(n.told, n.address)...); err != nil {
 		return err
 	}
+	if err := kubeletHealthy(ctx); err != nil {
+		return err
+	}
 	if err := nodeRegistered(ctx, typed, n.told); err != nil {
 		return err
 	}
