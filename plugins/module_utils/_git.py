@@ -79,8 +79,19 @@ class WorkingCopy:
         """Whether ``descendant`` builds on ``ancestor``; false when this repository does not know one of them."""
         return self._git(["merge-base", "--is-ancestor", ancestor, descendant]).rc == 0
 
-    def push(self, url: str, refs: list[str]) -> None:
-        self._must(["push", "--quiet", url, *(f"{ref}:{ref}" for ref in refs)], f"push {self.path} to {url}")
+    def push(self, remote: str, refs: list[str]) -> None:
+        self._must(["push", "--quiet", remote, *(f"{ref}:{ref}" for ref in refs)], f"push {self.path} to {remote}")
+
+    def branches_with_upstream(self) -> set[str]:
+        """Branches that a plain ``git push`` knows a place for."""
+        done = self._git(["config", "--name-only", "--get-regexp", r"^branch\..*\.remote$"])
+        return {line.removeprefix("branch.").removesuffix(".remote") for line in done.stdout.splitlines()}
+
+    def set_upstream(self, remote: str, branches: list[str]) -> None:
+        for branch in branches:
+            what = f"set the upstream of {branch} in {self.path}"
+            self._must(["config", f"branch.{branch}.remote", remote], what)
+            self._must(["config", f"branch.{branch}.merge", f"refs/heads/{branch}"], what)
 
     def _git(self, arguments: list[str]) -> Ran:
         return self._run(["git", "-C", self.path, *arguments])
@@ -99,7 +110,7 @@ class WorkingCopy:
 
 
 def plan_remote(copy: WorkingCopy, wanted: Remote) -> Plan:
-    """The remote's address, and a push of what the remote lacks.
+    """The remote's address, a push of what the remote lacks, and the upstream of branches that have none.
 
     A branch that the remote is ahead of is left alone; one that has diverged is a person's decision.
 
@@ -139,7 +150,19 @@ def plan_remote(copy: WorkingCopy, wanted: Remote) -> Plan:
                 f"git push {wanted.path} to {wanted.url}",
                 before={ref: remote.get(ref) for ref in missing},
                 after=missing,
-                do=lambda: copy.push(wanted.url, list(missing)),
+                do=lambda: copy.push(wanted.name, list(missing)),
+            )
+        )
+    branches = [ref.removeprefix("refs/heads/") for ref in local if ref.startswith("refs/heads/")]
+    if lonely := sorted(set(branches) - copy.branches_with_upstream()):
+        plan.add(
+            Step(
+                "update",
+                f"upstream of {', '.join(lonely)} in {wanted.path}",
+                before={branch: None for branch in lonely},
+                after={branch: f"{wanted.name}/{branch}" for branch in lonely},
+                do=lambda: copy.set_upstream(wanted.name, lonely),
+                note="so that a plain git push works",
             )
         )
     return plan

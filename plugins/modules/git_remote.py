@@ -10,7 +10,8 @@ module: git_remote
 short_description: Point working copies to a remote and push what it lacks
 version_added: 0.1.0
 description:
-  - Sets the address of a remote, compares branches and tags with it, and pushes what it lacks.
+  - Sets the address of a remote, compares branches and tags with it, pushes what it lacks, and gives branches without
+    an upstream one, so that a plain C(git push) works.
   - Runs Git as the user who owns the working copies, with that user's SSH configuration and never with a prompt.
   - A branch that is ahead on the remote is left alone. One that has diverged stops the module.
 author:

@@ -48,7 +48,7 @@ def repository(tmp_path):
 def test_a_new_remote_gets_everything_and_the_second_run_nothing(repository):
     repository.git("tag", "-a", "v1", "-m", "v1")
     repository.git("branch", "side")
-    assert repository.targets() == ["create remote", "run git"]
+    assert repository.targets() == ["create remote", "run git", "update upstream"]
     assert repository.git("for-each-ref", where=repository.url) == ""
     plan = repository.plan()
     plan.execute()
@@ -57,6 +57,7 @@ def test_a_new_remote_gets_everything_and_the_second_run_nothing(repository):
         "for-each-ref", "refs/heads", "refs/tags"
     )
     assert repository.git("remote", "get-url", "origin") == repository.url
+    assert repository.git("rev-parse", "--abbrev-ref", "main@{push}") == "origin/main"
     assert repository.targets() == []
 
 
@@ -67,6 +68,15 @@ def test_a_new_commit_is_pushed(repository):
     assert list(plan.steps[0].after) == ["refs/heads/main"]
     plan.execute()
     assert repository.targets() == []
+
+
+def test_an_upstream_that_somebody_chose_stays(repository):
+    repository.plan().execute()
+    repository.git("config", "branch.main.remote", "elsewhere")
+    repository.git("branch", "side/way")
+    assert [step.target for step in repository.plan().steps][1:] == [f"upstream of side/way in {repository.path}"]
+    repository.plan().execute()
+    assert repository.git("config", "branch.main.remote") == "elsewhere"
 
 
 def test_a_remote_that_is_ahead_is_left_alone(repository):
@@ -94,7 +104,7 @@ def test_a_remote_with_another_address_is_changed_without_showing_a_login(reposi
 
 
 def test_a_remote_that_is_not_there_yet_is_not_asked(repository):
-    assert repository.targets(url="/nowhere.git", remote_is_new=True) == ["create remote", "run git"]
+    assert repository.targets(url="/nowhere.git", remote_is_new=True) == ["create remote", "run git", "update upstream"]
     with pytest.raises(StackError, match=r"/nowhere\.git does not answer: fatal: '/nowhere\.git' does not appear"):
         repository.plan(url="/nowhere.git")
 
