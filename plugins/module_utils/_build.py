@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.railiance.stack.plugins.module_utils._command import Ran, Runner
+from ansible_collections.railiance.stack.plugins.module_utils._command import NotInstalled, Ran, Runner
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._git import without_login
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
@@ -162,8 +162,12 @@ class Builder:
         return f"containers-storage:{self.wanted.image}"
 
     def built(self) -> Source | None:
-        """The image as it is in this host's storage."""
-        done = self._run(["buildah", "inspect", "--type", "image", "--format", "{{.FromImageID}}", self.wanted.image])
+        """The image as it is in this host's storage; a host without buildah has none."""
+        command = ["buildah", "inspect", "--type", "image", "--format", "{{.FromImageID}}", self.wanted.image]
+        try:
+            done = self._run(command)
+        except NotInstalled:
+            return None
         return self._skopeo.inspect(self.reference) if done.rc == 0 else None
 
     def plan(self) -> Plan:

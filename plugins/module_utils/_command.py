@@ -15,6 +15,10 @@ from typing import Any, Protocol
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 
 
+class NotInstalled(StackError):
+    """The program is not on this host."""
+
+
 @dataclass(frozen=True)
 class Ran:
     """Outcome of a program."""
@@ -36,7 +40,8 @@ class Runner(Protocol):
     def __call__(self, command: list[str], *, environment: Mapping[str, str] | None = None) -> Ran:
         """:param environment: variables in addition to the runner's own.
 
-        :raises StackError: when the program is not installed or does not end in time.
+        :raises NotInstalled: when the program is not on this host.
+        :raises StackError: when it does not end in time.
         """
         ...
 
@@ -82,7 +87,7 @@ class LocalRunner:
                 **options,
             )
         except FileNotFoundError as error:
-            raise StackError(
+            raise NotInstalled(
                 f"{command[0]} is not installed on this host.", f"Install the package that brings {command[0]}."
             ) from error
         except subprocess.TimeoutExpired as error:

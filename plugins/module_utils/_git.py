@@ -159,7 +159,7 @@ def plan_remote(copy: WorkingCopy, wanted: Remote) -> Plan:
             Step(
                 "update",
                 f"upstream of {', '.join(lonely)} in {wanted.path}",
-                before={branch: None for branch in lonely},
+                before=dict.fromkeys(lonely),
                 after={branch: f"{wanted.name}/{branch}" for branch in lonely},
                 do=lambda: copy.set_upstream(wanted.name, lonely),
                 note="so that a plain git push works",

@@ -159,6 +159,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._image_push import
     verify,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._kube_args import AUTH_ARG_SPEC
+from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
 from ansible_collections.railiance.stack.plugins.module_utils._registry import Login, Registry
 from ansible_collections.railiance.stack.plugins.module_utils._skopeo import Skopeo
 
@@ -229,15 +230,45 @@ def result_of(publication: Publication) -> dict[str, Any]:
     }
 
 
+def predicted(options: dict[str, Any]) -> Work:
+    """What would be done with a registry that holds nothing."""
+    name = f"{options['registry']}/{options['repository']}"
+    steps = [
+        Step("create", f"image {name}:{tag}", after={"source": options["source"]}, note="known after the push")
+        for tag in options["tags"]
+        if options["source"]
+    ]
+    return Work(
+        Plan(steps),
+        {
+            "exists": False,
+            "digest": "",
+            "config_digest": "",
+            "reference": f"{name}:{options['tags'][0]}",
+            "reference_by_digest": "",
+            "size": 0,
+            "tags": dict.fromkeys(options["tags"], "created" if options["source"] else "absent"),
+            "requests": 0,
+        },
+    )
+
+
 def work(module: AnsibleModule) -> Work:
     options = module.params
     ca_file, address = options["ca_file"] or "", options["address"] or ""
     secret = options["token_secret"]
-    login = (
-        login_from_file(options["token_file"])
-        if options["token_file"]
-        else login_from_secret(module, secret["namespace"], secret["name"])
-    )
+    try:
+        login = (
+            login_from_file(options["token_file"])
+            if options["token_file"]
+            else login_from_secret(module, secret["namespace"], secret["name"])
+        )
+    except NeedsOperator as missing:
+        if not module.check_mode:
+            raise
+        # An earlier step of the same run would make the Secret: the registry is empty then, or not there at all.
+        module.warn(f"{missing.message} The registry is taken for empty.")
+        return predicted(options)
     skopeo = Skopeo(LocalRunner(timeout=options["timeout"]))
     registry = Registry(
         HttpsTransport(f"https://{options['registry']}", ca_file=ca_file, address=address),

@@ -167,6 +167,19 @@ def test_a_failed_build_ends_with_its_log_and_leaves_nothing(host):
     assert os.listdir(host.folder / "build") == []
 
 
+def test_a_host_without_buildah_has_no_image_and_cannot_build(host):
+    def without(command, *, environment=None):
+        if command[0] == "buildah":
+            return LocalRunner(environment={"PATH": "/nowhere"})(command)
+        return host(command, environment=environment)
+
+    builder = Builder(host.builder().wanted, without, root=False)
+    plan = builder.plan()
+    assert plan.changed
+    with pytest.raises(StackError, match="buildah is not installed on this host"):
+        plan.execute()
+
+
 def test_a_missing_containerfile_is_named(host):
     with pytest.raises(StackError, match=rf"Commit {host.second[:12]} has no deploy/Dockerfile"):
         host.run(containerfile="deploy/Dockerfile")
