@@ -349,7 +349,9 @@ class AppDatabase:
         assert world.cluster is not None
         pull_secrets = list((world.cluster.get("spec") or {}).get("imagePullSecrets") or [])
         job = _cnpg_proof.build_proof_job(wanted, _cnpg.image_of(world.cluster), pull_secrets)
-        outcome = run_job(self.kube, job, _cnpg_proof.CONTAINER, timeout=wanted.timeout)
+        outcome = run_job(
+            self.kube, job, _cnpg_proof.CONTAINER, timeout=wanted.timeout, last_word=_cnpg_proof.last_word
+        )
         self.proof = _cnpg_proof.parse_proof(wanted, outcome)
         record = {"key": self._key(world), "proof": self.proof}
         text = json.dumps(record, sort_keys=True)

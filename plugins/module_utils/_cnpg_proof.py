@@ -29,7 +29,7 @@ begin
   if exists (select from pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
              where d.datname = current_database() and a.grantee = 0 and a.privilege_type = 'CONNECT') then
     execute format('revoke connect on database %I from public', current_database());
-    raise notice 'railiance-database-closed';
+    perform set_config('railiance.closed_now', 'true', false);
   end if;
 end
 $do$
@@ -43,6 +43,7 @@ select 'railiance-database-proof ' || json_build_object(
   'acl', coalesce(d.datacl, acldefault('d', d.datdba))::text[],
   'public_connect', exists (select from aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
                             where a.grantee = 0 and a.privilege_type = 'CONNECT'),
+  'closed_now', coalesce(current_setting('railiance.closed_now', true), '') = 'true',
   'may_connect', (select coalesce(json_agg(rolname order by rolname), '[]') from pg_roles
                   where rolcanlogin and not rolsuper and has_database_privilege(oid, d.oid, 'CONNECT')),
   'superusers', (select coalesce(json_agg(rolname order by rolname), '[]') from pg_roles
@@ -142,6 +143,11 @@ def build_proof_job(wanted: Wanted, image: str, pull_secrets: list[Object]) -> O
     )
 
 
+def last_word(log: str) -> int | None:
+    """psql is through when the whole line with the proof is there."""
+    return 0 if any(line.startswith(_MARK) and line.endswith("\n") for line in log.splitlines(keepends=True)) else None
+
+
 def parse_proof(wanted: Wanted, outcome: Outcome) -> dict[str, Any]:
     """The proof out of the Job's log.
 
@@ -158,7 +164,6 @@ def parse_proof(wanted: Wanted, outcome: Outcome) -> dict[str, Any]:
             rc=outcome.rc,
         )
     proof: dict[str, Any] = json.loads(line[len(_MARK) :])
-    proof["closed_now"] = "railiance-database-closed" in outcome.log
     _judge(wanted, proof)
     return proof
 

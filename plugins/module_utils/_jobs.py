@@ -38,6 +38,10 @@ _STUCK_REASONS = IMAGE_REASONS | {"CreateContainerConfigError", "CreateContainer
 _PATIENCE = 20.0
 
 
+#: Reads the exit code out of a log: ``None`` while the program has not said its last word.
+LastWord = Callable[[str], "int | None"]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a Job's pod ended.
@@ -114,6 +118,7 @@ def run_job(
     *,
     timeout: float,
     patience: float = _PATIENCE,
+    last_word: LastWord | None = None,
     clock: Clock | None = None,
 ) -> Outcome:
     """Start a Job, follow it to its end, read its log and delete it.
@@ -122,6 +127,8 @@ def run_job(
 
     :param container: whose exit code and log count.
     :param patience: seconds for a pod that cannot start to start after all.
+    :param last_word: the exit code, as soon as the log shows that the program is through. The kubelet takes a second to
+        notice.
     :raises NotStarted: when the pod cannot start (image, Secret, admission).
     :raises Timeout: when it does not end in time; it is stopped then.
     """
@@ -130,7 +137,7 @@ def run_job(
     deadline = clock.now() + timeout
     created = _create_alone(kube, job, ref, deadline, clock)
     try:
-        return _follow(kube, ref, created["metadata"]["uid"], container, deadline, timeout, patience, clock)
+        return _follow(kube, ref, created["metadata"]["uid"], container, deadline, timeout, patience, last_word, clock)
     finally:
         kube.delete(ref)
 
@@ -164,7 +171,15 @@ def _finished(job: Object) -> bool:
 
 
 def _follow(
-    kube: Kube, ref: Ref, uid: str, container: str, deadline: float, timeout: float, patience: float, clock: Clock
+    kube: Kube,
+    ref: Ref,
+    uid: str,
+    container: str,
+    deadline: float,
+    timeout: float,
+    patience: float,
+    last_word: LastWord | None,
+    clock: Clock,
 ) -> Outcome:
     stuck_since: float | None = None
     started = clock.now()
@@ -172,6 +187,11 @@ def _follow(
         pod = _pod_of(kube, ref, uid)
         if pod is not None and (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
             return _outcome(kube, pod, container)
+        if last_word and pod is not None and _running(pod, container):
+            log = _log(kube, pod, container)
+            rc = last_word(log)
+            if rc is not None:
+                return Outcome(rc, log, "Completed" if rc == 0 else "Error", pod["metadata"]["name"])
         reason, message = _trouble(pod) if pod else ("", "")
         if reason:
             stuck_since = clock.now() if stuck_since is None else stuck_since
@@ -212,6 +232,10 @@ def _pod_of(kube: Kube, ref: Ref, uid: str) -> Object | None:
 def _statuses(pod: Object) -> list[Object]:
     status = pod.get("status") or {}
     return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _running(pod: Object, container: str) -> bool:
+    return any(s.get("name") == container and "running" in (s.get("state") or {}) for s in _statuses(pod))
 
 
 def _trouble(pod: Object) -> tuple[str, str]:

@@ -208,7 +208,15 @@ class Manage:
             timeout=task.timeout,
         )
         patience = {"patience": 0.0} if looking else {}  # a look does not wait for an image
-        outcome = run_job(self.kube, job, container, timeout=task.timeout, clock=self._clock, **patience)
+        outcome = run_job(
+            self.kube,
+            job,
+            container,
+            timeout=task.timeout,
+            last_word=_runner.last_word,
+            clock=self._clock,
+            **patience,
+        )
         where = f"Job {task.namespace}/{job['metadata']['name']}"
         if outcome.reason not in ("", "Completed", "Error"):
             where += f" ({outcome.reason})"

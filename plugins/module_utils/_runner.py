@@ -30,6 +30,9 @@ signal.signal(signal.SIGTERM, stop)
 def say(*words):
     with lock:
         print(*words, flush=True)
+def finish(rc):
+    say("runner", "end", rc)
+    sys.exit(rc)
 def pump(name, kind, stream, lines):
     for line in stream:
         lines.append(line)
@@ -46,7 +49,7 @@ for step in spec["steps"]:
     except OSError as error:
         say(step["name"], "err", error)
         say(step["name"], "rc", 127)
-        sys.exit(127)
+        finish(127)
     running.append(process)
     lines = []
     pumps = [threading.Thread(target=pump, args=(step["name"], kind, stream, lines))
@@ -60,8 +63,12 @@ for step in spec["steps"]:
     done[step["name"]] = rc, "".join(lines)
     say(step["name"], "rc", rc)
     if rc not in step["ok"]:
-        sys.exit(rc if 0 < rc < 256 else 1)
+        finish(rc if 0 < rc < 256 else 1)
+finish(0)
 """
+
+
+_END = re.compile(r"^runner end (\d+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,12 @@ def runner_argv(python: str, commands: list[Command], directory: str = "", stdin
     return [python, "-u", "-c", RUNNER, json.dumps(spec)]
 
 
+def last_word(log: str) -> int | None:
+    """The exit code once the runner is through."""
+    match = _END.search(log) if log.endswith("\n") else None
+    return int(match[1]) if match else None
+
+
 def parse(log: str, commands: list[Command]) -> tuple[dict[str, Ran], str]:
     """The steps that ran, and the lines that none of them said (the runner's own troubles).
 
@@ -127,6 +140,8 @@ def parse(log: str, commands: list[Command]) -> tuple[dict[str, Ran], str]:
     parts: dict[str, dict[str, Any]] = {}
     stray: list[str] = []
     for line in log.split("\n"):
+        if _END.match(line):
+            continue
         match = marked.match(line)
         if not match:
             stray.append(line)

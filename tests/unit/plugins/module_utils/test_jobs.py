@@ -87,6 +87,28 @@ def test_it_is_followed_to_its_end_and_deleted(phase, code, reason):
     assert kube.written == ["create Job app/app-migrate-1", "delete Job app/app-migrate-1"]
 
 
+def test_a_program_that_said_its_last_word_is_not_waited_for():
+    kube = FakeKube(NAMESPACE)
+    running = {"containerStatuses": [{"name": "app", "state": {"running": {}}}]}
+
+    def say(text):
+        kube.pod_logs[("app", "app-migrate-1-x")] = text
+
+    time = Time(
+        (1, lambda: (pod(kube, **running), say("working"))),
+        (3, lambda: say("through 4\n")),
+        (9, lambda: pod(kube, "Failed", **ended(4))),
+    )
+
+    def last_word(log):
+        return int(log.split()[1]) if log.endswith("\n") else None
+
+    outcome = run_job(kube, job(), "app", timeout=60, last_word=last_word, clock=time.clock())
+    assert (outcome.rc, outcome.log) == (4, "through 4\n")
+    assert 3 <= time.seconds < 4
+    assert REF not in kube.objects
+
+
 def test_a_failed_init_container_counts():
     kube = FakeKube(NAMESPACE)
     init = [{"name": "init", "state": {"terminated": {"exitCode": 7, "reason": "Error"}}}]

@@ -7,7 +7,14 @@ import subprocess
 import sys
 import time
 
-from ansible_collections.railiance.stack.plugins.module_utils._runner import Command, Ran, When, parse, runner_argv
+from ansible_collections.railiance.stack.plugins.module_utils._runner import (
+    Command,
+    Ran,
+    When,
+    last_word,
+    parse,
+    runner_argv,
+)
 
 
 def script(name, code, **options):
@@ -25,13 +32,15 @@ def test_both_streams_and_the_exit_code_come_back():
     commands = [script("a", "import sys; print('one\\n\\n  two'); print('oh', file=sys.stderr); sys.exit(3)", ok=(3,))]
     done, ran, stray = run(commands)
     assert done.returncode == 0
+    assert last_word(done.stdout) == 0
+    assert last_word(done.stdout.removesuffix("0\n")) is None
     assert ran == {"a": Ran(3, "one\n\n  two", "oh")}
     assert stray == ""
 
 
 def test_a_failure_ends_it_with_the_same_code():
     done, ran, _ = run([script("a", "raise SystemExit(5)"), script("b", "print(1)")])
-    assert done.returncode == 5
+    assert done.returncode == last_word(done.stdout) == 5
     assert list(ran) == ["a"]
 
 
@@ -59,7 +68,7 @@ def test_a_secret_comes_on_standard_input_and_is_in_no_argument():
 
 def test_a_program_that_does_not_exist_is_told():
     done, ran, _ = run([Command("a", ("/nowhere/python",))])
-    assert done.returncode == 127
+    assert done.returncode == last_word(done.stdout) == 127
     assert ran["a"].rc == 127
     assert "No such file" in ran["a"].stderr
 

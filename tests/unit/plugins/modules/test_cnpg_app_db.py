@@ -84,9 +84,9 @@ class Postgres:
             rc, log = 2, f'psql: error: FATAL:  password authentication failed for user "{user}"'
         if log is None:
             state = self.databases[database]
-            log = "NOTICE:  railiance-database-closed\n" if state["public"] else ""
-            state["public"] = False
-            log += "railiance-database-proof " + json.dumps(self.proof(user, database))
+            closed_now, state["public"] = state["public"], False
+            proof = {"closed_now": closed_now, **self.proof(user, database)}
+            log = f"railiance-database-proof {json.dumps(proof)}\n"
         pod = f"{ref.name}-pod"
         kube.pod_logs[(ref.namespace, pod)] = log
         kube.put(
