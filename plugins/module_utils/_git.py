@@ -33,6 +33,10 @@ class Remote:
     remote_is_new: bool = False
 
 
+class Unreadable(StackError):
+    """The remote does not answer without a prompt."""
+
+
 class WorkingCopy:
     """One repository on this host."""
 
@@ -63,10 +67,10 @@ class WorkingCopy:
         return dict(line.split(" ", 1) for line in done.stdout.splitlines())
 
     def remote_refs(self, url: str) -> dict[str, str]:
-        """:raises StackError: when the remote does not answer without a prompt."""
+        """:raises Unreadable: when the remote does not answer without a prompt."""
         done = self._git(["ls-remote", "--quiet", "--heads", "--tags", url])
         if done.rc != 0:
-            raise StackError(
+            raise Unreadable(
                 f"{url} does not answer: {_first_line(done)}.",
                 "Its SSH key must be registered and its host key pinned: role railiance.stack.git_access does both.",
                 rc=done.rc,

@@ -41,6 +41,10 @@ class GiteaError(StackError):
         self.status = status
 
 
+class NotReady(StackError):
+    """Gitea is deployed, but no pod of it is ready."""
+
+
 class Gitea:
     """Typed calls of the API, as one user.
 
@@ -282,7 +286,7 @@ class GiteaPod:
 def find_pod(kube: Kube, namespace: str, deployment: str, container: str) -> GiteaPod | None:
     """The running Gitea; ``None`` when it is not deployed at all.
 
-    :raises StackError: when it is deployed but no pod is ready.
+    :raises NotReady: when it is deployed but no pod is ready.
     """
     found = kube.get(Ref("apps/v1", "Deployment", deployment, namespace))
     if found is None:
@@ -293,7 +297,7 @@ def find_pod(kube: Kube, namespace: str, deployment: str, container: str) -> Git
         conditions = {c["type"]: c["status"] for c in (pod.get("status") or {}).get("conditions") or []}
         if conditions.get("Ready") == "True" and not pod["metadata"].get("deletionTimestamp"):
             return GiteaPod(partial(kube.exec, namespace, pod["metadata"]["name"], container=container))
-    raise StackError(
+    raise NotReady(
         f"Deployment {namespace}/{deployment} has no ready pod.",
         f"Look at it with: kubectl describe pods -n {namespace}",
     )

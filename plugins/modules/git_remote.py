@@ -21,7 +21,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: The remote is asked for its branches in check mode too, nothing is changed.
+    details: The remote is asked for its branches in check mode too. When it does not answer, a warning says so.
   diff_mode:
     support: full
   idempotent:
@@ -79,8 +79,16 @@ plan:
   sample: [{"action": "run", "target": "git push /srv/site to ssh://git@gitea-local/apps/site.git", "note": ""}]
 """
 
+from dataclasses import replace
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.railiance.stack.plugins.module_utils._git import Remote, WorkingCopy, as_user, plan_remote
+from ansible_collections.railiance.stack.plugins.module_utils._git import (
+    Remote,
+    Unreadable,
+    WorkingCopy,
+    as_user,
+    plan_remote,
+)
 from ansible_collections.railiance.stack.plugins.module_utils._host import Work, run_host_module
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan
 
@@ -91,7 +99,15 @@ def look(module: AnsibleModule) -> Work:
     for entry in module.params["repositories"]:
         # Only a prediction may leave the remote out.
         wanted = Remote(**{**entry, "remote_is_new": entry["remote_is_new"] and module.check_mode})
-        plan.steps += plan_remote(WorkingCopy(wanted.path, run), wanted).steps
+        copy = WorkingCopy(wanted.path, run)
+        try:
+            plan.steps += plan_remote(copy, wanted).steps
+        except Unreadable as error:
+            if not module.check_mode:
+                raise
+            # An earlier step of the same run may mend the way there; what the remote lacks is known after it.
+            module.warn(f"{error.message} What it lacks is known once it answers.")
+            plan.steps += plan_remote(copy, replace(wanted, push=False)).steps
     return Work(plan)
 
 

@@ -26,6 +26,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
+    details: While Gitea is deployed but down, what it lacks cannot be predicted. A warning says so.
   diff_mode:
     support: full
   idempotent:
@@ -218,6 +219,10 @@ admin:
   type: dict
   returned: always
   sample: {"namespace": "gitea", "secret": "gitea-admin"}
+deployed:
+  description: Whether Gitea's Deployment exists.
+  type: bool
+  returned: always
 ssh:
   description: Where Git over SSH answers on the node; V(port) is null while the Service does not exist.
   type: dict
@@ -239,7 +244,7 @@ ssh:
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
-from ansible_collections.railiance.stack.plugins.module_utils._gitea import find_pod
+from ansible_collections.railiance.stack.plugins.module_utils._gitea import NotReady, find_pod
 from ansible_collections.railiance.stack.plugins.module_utils._gitea_access import (
     Bot,
     Name,
@@ -251,6 +256,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._gitea_access impo
 )
 from ansible_collections.railiance.stack.plugins.module_utils._http import HttpsTransport
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Ref, run_cluster_module
+from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan
 
 # no_log=False: these options name Secrets and public keys, they hold none.
 _SECRET_NAME: dict[str, Any] = {"namespace": {"type": "str"}}
@@ -362,7 +368,9 @@ def wanted_from(params: dict[str, Any]) -> Wanted:
             bot["username"],
             [
                 Token(secret_name(bot["token_secret"]), bot["scopes"]),
-                Token(secret_name(bot["pull_secret"]), ["read:package"], params["api_url"].rstrip("/").rpartition("/")[2]),
+                Token(
+                    secret_name(bot["pull_secret"]), ["read:package"], params["api_url"].rstrip("/").rpartition("/")[2]
+                ),
             ],
             bot["team"],
         ),
@@ -381,9 +389,20 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
     params = module.params
     wanted = wanted_from(params)
     http = HttpsTransport(params["api_url"], ca_file=params["ca_file"] or "", address=params["address"] or "")
-    pod = find_pod(kube, params["namespace"], params["deployment"], params["container"])
-    plan = converge(World(kube, http, pod), wanted, check_mode=module.check_mode)
+    result = {"deployed": True}
+    try:
+        pod = find_pod(kube, params["namespace"], params["deployment"], params["container"])
+    except NotReady as error:
+        if not module.check_mode:
+            raise
+        # An earlier step of the same run may bring it up; what it holds cannot be asked until then.
+        module.warn(f"{error.message} What it lacks is known once it runs.")
+        pod, plan = None, Plan()
+    else:
+        result["deployed"] = pod is not None
+        plan = converge(World(kube, http, pod), wanted, check_mode=module.check_mode)
     return {
+        **result,
         "changed": plan.changed,
         "plan": plan.describe(),
         "diff": plan.diff(),
