@@ -330,7 +330,7 @@ class AppDatabase:
     def _plan_proof(self, plan: Plan, world: World) -> None:
         """A change always asks for a new proof; otherwise the recorded one stands if it was made for what is there."""
         recorded = _recorded(world.mirror)
-        if world.cluster is not None and not plan.changed and recorded.get("key") == self._key(world):
+        if world.cluster and not plan.changed and recorded.get("key") == self._key(world, world.cluster):
             self.proof = recorded["proof"]
             return
         target = f"Database {self.wanted.database} of {self.wanted.cluster_ref}"
@@ -338,22 +338,23 @@ class AppDatabase:
         note = "revoke CONNECT from PUBLIC as the owner, log in as the application does"
         plan.add(Step("run", target, after=expected, do=self._prove, note=note))
 
-    def _key(self, world: World) -> dict[str, Any]:
-        assert world.cluster is not None
+    def _key(self, world: World, cluster: Object) -> dict[str, Any]:
         version = str(((world.role_secret or {}).get("metadata") or {}).get("resourceVersion"))
         role, database = world.role(self.wanted), world.database(self.wanted)
-        return _cnpg_proof.proof_key(self.wanted, world.cluster, role, database, version)
+        return _cnpg_proof.proof_key(self.wanted, cluster, role, database, version)
 
     def _prove(self) -> None:
         wanted, world = self.wanted, self.read()
-        assert world.cluster is not None
-        pull_secrets = list((world.cluster.get("spec") or {}).get("imagePullSecrets") or [])
-        job = _cnpg_proof.build_proof_job(wanted, _cnpg.image_of(world.cluster), pull_secrets)
+        cluster = world.cluster
+        if cluster is None:
+            raise NeedsOperator(f"{wanted.cluster_ref} went away.", "Let the platform layer create it again.")
+        pull_secrets = list((cluster.get("spec") or {}).get("imagePullSecrets") or [])
+        job = _cnpg_proof.build_proof_job(wanted, _cnpg.image_of(cluster), pull_secrets)
         outcome = run_job(
             self.kube, job, _cnpg_proof.CONTAINER, timeout=wanted.timeout, last_word=_cnpg_proof.last_word
         )
         self.proof = _cnpg_proof.parse_proof(wanted, outcome)
-        record = {"key": self._key(world), "proof": self.proof}
+        record = {"key": self._key(world, cluster), "proof": self.proof}
         text = json.dumps(record, sort_keys=True)
         self.kube.patch(wanted.mirror_ref, {"metadata": {"annotations": {_cnpg.PROOF_ANNOTATION: text}}})
 
@@ -505,7 +506,7 @@ class AppDatabase:
     def _wait_dropped(self, world: World) -> None:
         self.kube.wait(
             self.wanted.cluster_ref,
-            lambda _: self.look(world)["role"] is None,
+            lambda cluster: self.look(world)["role"] is None,
             f"drop role {self.wanted.owner}",
             timeout=self.wanted.timeout,
             interval=1,
@@ -544,7 +545,7 @@ class AppDatabase:
         """Change one entry of ``spec.managed.roles``. The list is one value to Kubernetes: whoever writes it writes
         everybody's roles, so it is read, changed and written under its version, again when somebody was faster."""
         wanted = self.wanted
-        for _ in range(_CONFLICT_RETRIES):
+        for attempt in range(_CONFLICT_RETRIES):
             cluster = self.kube.get(wanted.cluster_ref)
             if cluster is None:
                 raise NeedsOperator(f"{wanted.cluster_ref} does not exist.", "Let the platform layer create it first.")
@@ -556,7 +557,8 @@ class AppDatabase:
                 self.kube.replace(_cnpg.with_inline_role(cluster, wanted.owner, entry))
                 return
             except Conflict:
-                time.sleep(random.uniform(0.05, 0.5))  # noqa: S311  jitter between writers, no secret
+                # Jitter, so that writers who met once do not meet again.
+                time.sleep(random.uniform(0.02, 0.1) * min(attempt + 1, 10))  # noqa: S311
         raise StackError(
             f"{wanted.cluster_ref} was changed by others {_CONFLICT_RETRIES} times in a row.", "Run again later."
         )

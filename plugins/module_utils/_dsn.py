@@ -28,7 +28,7 @@ def database_url(user: str, password: str, host: str, port: int, dbname: str) ->
 
 def generate_password(length: int = 40) -> str:
     """Letters and digits only: some reader of a credential always forgets to quote."""
-    return "".join(secrets.choice(_PASSWORD_LETTERS) for _ in range(length))
+    return "".join(secrets.choice(_PASSWORD_LETTERS) for position in range(length))
 
 
 def check_identifier(what: str, name: str) -> None:
