@@ -384,7 +384,7 @@ class AppDatabase:
 
     def _delete(self, plan: Plan, live: Object) -> None:
         ref = Ref.of(live)
-        before, _ = masked(_shown(live), None)
+        before = masked(_shown(live), None)[0]
         plan.add(Step("delete", str(ref), before, None, lambda: self.kube.delete(ref)))
 
     def _unlabel(self, plan: Plan, live: Object | None) -> None:
