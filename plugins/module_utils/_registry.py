@@ -167,11 +167,11 @@ class Registry:
         answer = self._send(self.http, "GET", "/v2/", "")
         if answer.status == 200:
             return ""
-        scheme, _, rest = answer.headers.get("www-authenticate", "").partition(" ")
+        scheme, _space, rest = answer.headers.get("www-authenticate", "").partition(" ")
         if answer.status != 401 or scheme.lower() not in ("bearer", "basic"):
             raise StackError(
                 f"{self.http.base_url}/v2/ does not answer like a registry: HTTP {answer.status}.",
-                "Name the registry's public host, and check that its proxy passes /v2/ on.",
+                "Name the registry's public host, and check that it runs and that its proxy passes /v2/ on.",
             )
         if scheme.lower() == "basic":
             return basic(self._login.username, self._login.token) if self._login else ""
