@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     rows: list[tuple[str, str, float]] = []
     begin, code = time.monotonic(), 0
     for number, (name, command) in enumerate(stages, 1):
-        left = ", ".join(n for n, unused in stages[number:]) or "nothing"
+        left = ", ".join(n for n, _command in stages[number:]) or "nothing"
         print(f"\n=== {title} {number}/{len(stages)}: {name} (elapsed {clock(time.monotonic() - begin)}, then: {left})")
         sys.stdout.flush()
         start = time.monotonic()
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     print(f"\n{title}: {'all stages hold' if code == 0 else f'stage {rows[-1][0]} failed'}")
     for name, outcome, seconds in rows:
         print(f"  {name:<24} {clock(seconds):>6}  {outcome}")
-    for name, unused in stages[len(rows) :]:
+    for name, _command in stages[len(rows) :]:
         print(f"  {name:<24} {'':>6}  not run")
     print(f"  {'total':<24} {clock(time.monotonic() - begin):>6}")
     return code

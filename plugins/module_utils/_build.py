@@ -250,7 +250,7 @@ def last_changes(log: str) -> dict[str, int]:
     """File to seconds of its newest commit, out of ``git log -z --name-only --format=%x01%ct``, newest first."""
     times: dict[str, int] = {}
     for entry in log.split("\x01")[1:]:
-        seconds, _, names = entry.partition("\0")
+        seconds, _end, names = entry.partition("\0")
         for name in names.strip("\n\0").split("\0"):
             times.setdefault(name.lstrip("\n"), int(seconds))
     return times

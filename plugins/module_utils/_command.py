@@ -43,7 +43,6 @@ class Runner(Protocol):
         :raises NotInstalled: when the program is not on this host.
         :raises StackError: when it does not end in time.
         """
-        ...
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ _IMPLIED = {"write": ("read",)}
 
 def generated_password(length: int = 32) -> str:
     alphabet = string.ascii_letters + string.digits
-    return "".join(secrets.choice(alphabet) for _ in range(length))
+    return "".join(secrets.choice(alphabet) for _index in range(length))
 
 
 class GiteaError(StackError):
@@ -314,7 +314,7 @@ def grants(have: list[str], wanted: list[str]) -> bool:
         return True
     covered = set(have)
     for scope in have:
-        level, _, category = scope.partition(":")
+        level, _colon, category = scope.partition(":")
         covered.update(f"{lower}:{category}" for lower in _IMPLIED.get(level, ()))
     return set(wanted) <= covered
 

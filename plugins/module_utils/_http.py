@@ -59,7 +59,6 @@ class Transport(Protocol):
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Response:
         """:raises StackError: when no answer came."""
-        ...
 
 
 class HttpsTransport:

@@ -69,8 +69,7 @@ def plan_publication(publication: Publication, upload: Upload, *, replace: bool 
             continue
         if found and is_commit_like(tag) and not replace:
             raise StackError(
-                f"{registry.name}:{tag} names other content already:"
-                f" {_short(found)}, not {source.config_digest[:19]}.",
+                f"{registry.name}:{tag} names other content already: {_short(found)}, not {source.config_digest[:19]}.",
                 "A commit's image does not change. Push under another tag, or give replace: true if it shall.",
                 digest=found.digest,
                 config_digest=found.config_digest,

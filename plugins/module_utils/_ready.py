@@ -147,7 +147,8 @@ def wait_ready(
         raise Timeout(
             f"{ref} did not {what} within {timeout:.0f} s: {detail.rstrip('.')}.", hint or f"Look at it with: {look}"
         ) from error
-    assert found is not None
+    if found is None:  # wait() returns what ready() accepted, and it accepts no absent object
+        raise StackError(f"{ref} vanished while it was looked at.", "Run again.")
     return found
 
 

@@ -98,7 +98,7 @@ def connect_proxy(host: str, address: str) -> Iterator[int]:
 
     skopeo has no address override of its own. TLS runs through it end to end, so the name is still verified.
     """
-    name, _, port = host.partition(":")
+    name, _colon, port = host.partition(":")
     target = f"{name}:{port or 443}"
 
     class Handler(socketserver.StreamRequestHandler):
@@ -134,7 +134,7 @@ def connect_proxy(host: str, address: str) -> Iterator[int]:
 def _pump(one: socket.socket, other: socket.socket) -> None:
     """Bytes both ways until either end closes."""
     while True:
-        readable, _, _ = select.select([one, other], [], [])
+        readable, _writable, _broken = select.select([one, other], [], [])
         for end in readable:
             data = end.recv(65536)
             if not data:
@@ -165,7 +165,7 @@ def private_folder() -> Iterator[Path]:
 def message(done: Ran) -> str:
     """skopeo's last line without its log format: ``time="…" level=fatal msg="…"``."""
     reason = done.reason
-    _, found, text = reason.partition('msg="')
+    _before, found, text = reason.partition('msg="')
     return text.rstrip('"').replace('\\"', '"').rstrip(".") if found else reason
 
 

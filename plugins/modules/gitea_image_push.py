@@ -185,7 +185,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 def login_from_file(path: str) -> Login:
     try:
-        username, _, token = Path(path).read_text(encoding="utf-8").strip().partition(":")
+        username, _colon, token = Path(path).read_text(encoding="utf-8").strip().partition(":")
     except OSError as error:
         raise StackError(f"The token file {path} cannot be read: {error.strerror}.", "Write username:token.") from error
     if not username or not token:

@@ -146,7 +146,6 @@ cmd:
 
 import base64
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -200,7 +199,7 @@ def environment(params: dict[str, Any], folder: str) -> dict[str, str]:
         kubeconfig = str(path)
     if not kubeconfig and (params.get("host") or params.get("api_key")):
         raise StackError("helm_release reaches the cluster through a kubeconfig only.", "Set kubeconfig.")
-    return {"KUBECONFIG": os.path.expanduser(str(kubeconfig))} if kubeconfig else {}
+    return {"KUBECONFIG": str(Path(str(kubeconfig)).expanduser())} if kubeconfig else {}
 
 
 def work(module: Any, kube: Kube, make_runner: Any = subprocess_runner) -> dict[str, Any]:
