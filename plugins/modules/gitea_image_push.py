@@ -95,7 +95,7 @@ EXAMPLES = r"""
     registry: gitea.example.org
     repository: apps/site
     tags: [0d1c5f7a9f3b2e64c8d7a6b5e4f3029181706f5e]
-    token_file: /root/.registry-token
+    token_file: /etc/railiance/registry-token
 """
 
 RETURN = r"""

@@ -191,7 +191,7 @@ def test_the_command_holds_file_names_of_secrets_and_caps_the_memory():
         "x",
         "localhost/a/b:1",
         build_args={"PYTHON": "docker.io/library/python:3.13-slim"},
-        secrets={"index": "/root/netrc"},
+        secrets={"index": "/etc/netrc"},
         memory_max="2G",
     )
     command = build_command(wanted, COMMIT, "/context", capped=True)
@@ -201,7 +201,7 @@ def test_the_command_holds_file_names_of_secrets_and_caps_the_memory():
         *("--property", "MemoryMax=2G", "--property", "MemorySwapMax=0", "--"),
     ]
     assert "--isolation chroot --network host --format docker --layers" in text
-    assert "--secret id=index,src=/root/netrc" in text
+    assert "--secret id=index,src=/etc/netrc" in text
     assert f"--label {FINGERPRINT}={fingerprint(wanted, COMMIT.name)}" in text
     assert text.endswith("--file /context/Dockerfile --tag localhost/a/b:1 /context")
     assert "hunter2" not in text
