@@ -375,3 +375,16 @@ def _shown(action: Any, ref: Ref, before: Object | None, after: Object | None, n
 def _last_error(stderr: str) -> str:
     lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
     return (lines[-1] if lines else "it gave no reason").removeprefix("Error: ").rstrip(".")
+
+
+def environment(params: dict[str, Any], folder: str) -> dict[str, str]:
+    """What Helm needs to reach the same cluster; nothing of it is on its command line."""
+    kubeconfig = params.get("kubeconfig")
+    if isinstance(kubeconfig, dict):
+        path = Path(folder, "kubeconfig")
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(kubeconfig), encoding="utf-8")
+        kubeconfig = str(path)
+    if not kubeconfig and (params.get("host") or params.get("api_key")):
+        raise StackError("helm_release reaches the cluster through a kubeconfig only.", "Set kubeconfig.")
+    return {"KUBECONFIG": str(Path(str(kubeconfig)).expanduser())} if kubeconfig else {}

@@ -145,7 +145,6 @@ cmd:
 """
 
 import base64
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -155,6 +154,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._helm import (
     Chart,
     Helm,
     Runner,
+    environment,
     read_releases,
     subprocess_runner,
 )
@@ -187,19 +187,6 @@ def unpack(files: dict[str, str], folder: str) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(content))
     return folder
-
-
-def environment(params: dict[str, Any], folder: str) -> dict[str, str]:
-    """What Helm needs to reach the same cluster; nothing of it is on its command line."""
-    kubeconfig = params.get("kubeconfig")
-    if isinstance(kubeconfig, dict):
-        path = Path(folder, "kubeconfig")
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(kubeconfig), encoding="utf-8")
-        kubeconfig = str(path)
-    if not kubeconfig and (params.get("host") or params.get("api_key")):
-        raise StackError("helm_release reaches the cluster through a kubeconfig only.", "Set kubeconfig.")
-    return {"KUBECONFIG": str(Path(str(kubeconfig)).expanduser())} if kubeconfig else {}
 
 
 def work(module: Any, kube: Kube, make_runner: Any = subprocess_runner) -> dict[str, Any]:

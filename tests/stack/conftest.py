@@ -36,7 +36,9 @@ class Run:
 
     @property
     def messages(self) -> list[str]:
-        return [task.get("message", "") for task in self.report["failures"] + self.report["needs_operator"]]
+        return [
+            task.get("message", "") for task in self.report.get("failures", []) + self.report.get("needs_operator", [])
+        ]
 
     def layer_seconds(self) -> dict[str, float]:
         return {layer["layer"]: layer["seconds"] for layer in self.report["layers"]}

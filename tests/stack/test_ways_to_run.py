@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,31 +17,31 @@ REMOTE = "/home/operator/railiance.stack"
 
 
 def test_the_installed_collection_converges_from_an_empty_folder(playbook, tmp_path):
-    galaxy = Path(sys.executable).parent / "ansible-galaxy"
-    subprocess.run([galaxy, "collection", "build", str(ROOT), "--output-path", str(tmp_path)], check=True)
-    [artifact] = tmp_path.glob("railiance-stack-*.tar.gz")
+    config = tmp_path / "empty.cfg"
+    config.touch()
     collections = tmp_path / "collections"
-    subprocess.run(
-        [galaxy, "collection", "install", str(artifact), "--no-deps", "--collections-path", str(collections)],
-        check=True,
-    )
+    # Neither this checkout's configuration nor the collections it names take part.
+    environment = {"ANSIBLE_CONFIG": str(config), "ANSIBLE_COLLECTIONS_PATH": str(collections)}
+    galaxy = [Path(sys.executable).parent / "ansible-galaxy", "collection"]
+    for arguments in (
+        ["build", str(ROOT), "--output-path", str(tmp_path)],
+        ["install", str(tmp_path / "railiance-stack-0.1.0.tar.gz"), "--no-deps", "-p", str(collections)],
+    ):
+        subprocess.run([*galaxy, *arguments], env={**os.environ, **environment}, check=True)
     for name in DEPENDENCIES:
         link = collections / "ansible_collections" / name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(SITE_PACKAGES / name)
     empty = tmp_path / "empty"
     empty.mkdir()
-    config = tmp_path / "empty.cfg"
-    config.touch()
     run = playbook(
         "railiance.stack.deploy_stack",
         "-e",
         "stack_confirm=false",
         cwd=empty,
-        ANSIBLE_CONFIG=str(config),
-        ANSIBLE_COLLECTIONS_PATH=str(collections),
         ANSIBLE_CALLBACKS_ENABLED="railiance.stack.run_report",
         ANSIBLE_PIPELINING="1",
+        **environment,
     )
     assert (run.rc, run.changed) == (0, []), run.messages
 
@@ -96,7 +97,7 @@ def test_release_downloads_give_the_same_server(playbook, lab):
             {
                 "k3s_bundle_dir": "",
                 "k3s_release_url": f"{lab['release_url']}/k3s-io/k3s/releases/download",
-                "k3s_helm_url": lab["release_url"],
+                "k3s_helm_release_url": lab["release_url"],
             }
         ),
     )
