@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test venv host-packages lint types unit sanity molecule stack lab-build lab-up lab-down bench clean
+.PHONY: help demo test venv lint types unit sanity stand-in molecule stack lab-build lab-up lab-down clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,10 @@ test: ## Everything that must hold
 		"types=$(MAKE) --no-print-directory types" \
 		"unit=$(MAKE) --no-print-directory unit" \
 		"sanity=$(MAKE) --no-print-directory sanity" \
-		"molecule=$(MAKE) --no-print-directory molecule"
+		"bundle=$(LAB) build" \
+		"stand-in=$(MAKE) --no-print-directory stand-in" \
+		"molecule=$(MAKE) --no-print-directory molecule" \
+		"stack=$(MAKE) --no-print-directory stack"
 
 $(VENV)/.complete: requirements/dev.txt
 	@$(PYTHON) -m venv --clear $(VENV)
@@ -52,8 +55,15 @@ unit: ## Unit tests
 sanity: ## ansible-test sanity on a built and installed copy
 	@tests/sanity/run
 
+stand-in: ## Go tests of the lab's k3s stand-in
+	@cd tests/lab/k3s && CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-trimpath go test -mod=readonly -tags providerless ./...
+
 molecule: ## The roles of S1 on clean containers
 	@molecule test --scenario-name s1_host
+
+stack: ## The whole stack on a fresh lab server: deploy, look, repeat, drift, the other ways to run
+	@$(LAB) up --fresh
+	python -m pytest tests/stack -x -s --durations=0
 
 lab-build: ## The lab's bundle, from package registries into the cache
 	@$(LAB) build
