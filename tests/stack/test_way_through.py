@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import subprocess
 import time
 from pathlib import Path
 
@@ -23,6 +24,14 @@ def look(lab, url, checks):
     outcomes = run_checks(url, checks, lambda target, headers: http.request("GET", target, headers=headers))
     assert outcomes
     return [f"{o.name}: {o.detail}" for o in outcomes if not o.ok]
+
+
+def wait_until_served(lab, seconds):
+    """Until application and forge answer; the last answers are in the failure."""
+    deadline = time.monotonic() + seconds
+    while failing := look(lab, SITE, [{"path": "/health/"}]) + look(lab, FORGE, [{"path": "/user/login"}]):
+        assert time.monotonic() < deadline, failing
+        time.sleep(0.5)
 
 
 def test_one_command_takes_the_clean_server_to_the_application(playbook):
@@ -139,10 +148,17 @@ def test_a_lost_image_comes_back_from_the_registry_by_digest(kubectl, node, lab)
     kubectl(f"-n {APP} rollout status deployment {APP} --timeout=120s")
     events = kubectl(f"-n {APP} get events --field-selector reason=Pulled -o json")["items"]
     assert any("Successfully pulled" in event["message"] and digest in event["message"] for event in events)
-    deadline = time.monotonic() + 30
-    while look(lab, SITE, [{"path": "/health/"}]):
-        assert time.monotonic() < deadline, "the application did not come back"
-        time.sleep(0.5)
+    wait_until_served(lab, 30)
+
+
+def test_the_stack_comes_back_after_a_reboot(lab, playbook, node):
+    before = node("systemctl show -P UserspaceTimestampMonotonic")
+    subprocess.run(["podman", "restart", lab["nodes"]["node1"]["container"]], check=True, capture_output=True)
+    wait_until_served(lab, 240)
+    assert node("systemctl show -P UserspaceTimestampMonotonic") != before
+    deadline = time.monotonic() + 120
+    while playbook("playbooks/status.yml").rc != 0:
+        assert time.monotonic() < deadline, "the stack is served but not healthy"
 
 
 @pytest.mark.parametrize(

@@ -86,22 +86,22 @@ def test_the_node_converges_itself(node, lab):
     assert [t["name"] for layer in layers for t in layer["tasks"] if t["status"] == "changed"] == []
 
 
-def test_release_downloads_give_the_same_server(playbook, lab):
+def test_release_downloads_bring_the_same_files(playbook, node, lab):
     """k3s and Helm by URL with the published checksum file, from a local server in the releases' own layout."""
-    run = playbook(
-        "deploy-stack.yml",
-        "--tags",
-        "s2",
-        "-e",
-        json.dumps(
-            {
-                "k3s_bundle_dir": "",
-                "k3s_release_url": f"{lab['release_url']}/k3s-io/k3s/releases/download",
-                "k3s_helm_release_url": lab["release_url"],
-            }
-        ),
-    )
-    assert (run.rc, run.changed) == (0, []), run.messages
+    sums = "sha256sum /usr/local/bin/k3s /usr/local/bin/helm"
+    before = node(sums)
+    node("sudo rm /usr/local/bin/k3s /usr/local/bin/helm")
+    urls = {
+        "k3s_bundle_dir": "",
+        "k3s_release_url": f"{lab['release_url']}/k3s-io/k3s/releases/download",
+        "k3s_helm_release_url": lab["release_url"],
+    }
+    run = playbook("deploy-stack.yml", "--tags", "s2", "-e", json.dumps(urls))
+    assert run.rc == 0, run.messages
+    assert {"Install | Put the binary in place", "Tools | Install Helm"} <= set(run.changed)
+    assert node(sums) == before
+    again = playbook("deploy-stack.yml", "--tags", "s2", "-e", json.dumps(urls))
+    assert (again.rc, again.changed) == (0, []), again.messages
 
 
 def _unpack(lab, command, archive):
