@@ -57,8 +57,12 @@ class Server:
 
     @property
     def installed(self) -> bool:
-        """Whether a cluster is there already: what only a first installation needs is then not asked for."""
-        return os.path.lexists(self.path("/usr/local/bin/k3s"))
+        """Whether a cluster is there already: what only a first installation needs is then not asked for.
+
+        Its unit alone counts as well: a lost program is put back while k3s still runs.
+        """
+        traces = ("/usr/local/bin/k3s", "/etc/systemd/system/k3s.service")
+        return any(os.path.lexists(self.path(name)) for name in traces)
 
 
 # -- the server ------------------------------------------------------------------------------------------------

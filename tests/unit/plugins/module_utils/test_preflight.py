@@ -19,7 +19,9 @@ def server(tmp_path: Path) -> Server:
 
 
 def write(server: Server, name: str, text: str) -> None:
-    Path(server.path(name)).write_text(text)
+    path = Path(server.path(name))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
 
 
 def texts(gaps: list[Gap]) -> list[str]:
@@ -85,14 +87,15 @@ LISTENING = """  sl  local_address rem_address   st tx_queue
 """
 
 
-def test_a_taken_port_is_named_before_the_first_installation_only(server: Server):
+@pytest.mark.parametrize("trace", ["/usr/local/bin/k3s", "/etc/systemd/system/k3s.service"])
+def test_a_taken_port_is_named_before_the_first_installation_only(server: Server, trace: str):
     write(server, "/proc/net/tcp", LISTENING)
     write(server, "/proc/net/tcp6", LISTENING.replace("0050", "192B"))
     assert texts(preflight.check_ports(server, [80, 443, 6443])) == [
         "Port 80 of the server is taken by another program. See which with: ss -ltnp 'sport = :80', and stop it.",
         "Port 6443 of the server is taken by another program. See which with: ss -ltnp 'sport = :6443', and stop it.",
     ]
-    write(server, "/usr/local/bin/k3s", "")
+    write(server, trace, "")
     assert preflight.check_ports(server, [80, 443, 6443]) == []
 
 
