@@ -7,6 +7,7 @@ SHELL := bash
 PYTHON ?= python3
 LAB := $(PYTHON) tests/lab/lab.py
 VENV := .venv
+MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONDONTWRITEBYTECODE := 1
@@ -18,22 +19,22 @@ help: ## Show this list
 
 demo: ## From this clone to a served application in the lab
 	@$(PYTHON) tests/stages.py demo \
-		"tools=$(MAKE) --no-print-directory venv" \
+		"tools=$(MAKE) venv" \
 		"lab=$(LAB) up" \
 		"deploy=ansible-playbook deploy-stack.yml -i inventory/lab -e stack_confirm=false" \
 		"look=$(VENV)/bin/python tests/lab/show.py"
 
 test: ## Everything that must hold
 	@$(PYTHON) tests/stages.py test \
-		"tools=$(MAKE) --no-print-directory venv" \
-		"lint=$(MAKE) --no-print-directory lint" \
-		"types=$(MAKE) --no-print-directory types" \
-		"unit=$(MAKE) --no-print-directory unit" \
-		"sanity=$(MAKE) --no-print-directory sanity" \
+		"tools=$(MAKE) venv" \
+		"lint=$(MAKE) lint" \
+		"types=$(MAKE) types" \
+		"unit=$(MAKE) unit" \
+		"sanity=$(MAKE) sanity" \
 		"bundle=$(LAB) build" \
-		"stand-in=$(MAKE) --no-print-directory stand-in" \
-		"molecule=$(MAKE) --no-print-directory molecule" \
-		"stack=$(MAKE) --no-print-directory stack"
+		"stand-in=$(MAKE) stand-in" \
+		"molecule=$(MAKE) molecule" \
+		"stack=$(MAKE) stack"
 
 $(VENV)/.complete: requirements/dev.txt
 	@$(PYTHON) -m venv --clear $(VENV)

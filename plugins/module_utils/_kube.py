@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC as _AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
+from ansible_collections.railiance.stack.plugins.module_utils._kube_args import AUTH_ARG_SPEC
 
 try:
     from kubernetes.client.exceptions import ApiException
@@ -28,8 +28,6 @@ try:
 except ImportError:  # AnsibleK8SModule reports the missing library before any of these is reached
     ApiException = HTTPError = ResourceNotFoundError = Exception
 
-#: kubernetes.core's connection options, for ``argument_spec``.
-AUTH_ARG_SPEC: dict[str, Any] = dict(_AUTH_ARG_SPEC)
 #: Who owns the fields this collection applies.
 FIELD_MANAGER = "railiance.stack"
 
@@ -335,12 +333,7 @@ def _translate(error: Exception, what: str) -> ApiError:
 # -- modules ---------------------------------------------------------------------------------------------------
 def connect(module: AnsibleK8SModule) -> Kube:
     """:raises StackError: when kubeconfig cannot be read or the API cannot be reached."""
-    try:
-        return Kube(get_api_client(module=_WithoutDryRun(module)))
-    except CoreException as error:
-        raise StackError(str(error), "Check kubeconfig and context.") from error
-    except (ApiException, HTTPError) as error:
-        raise _translate(error, "connect to the cluster") from error
+    return _connect(module=_WithoutDryRun(module))
 
 
 def connect_with(params: dict[str, Any]) -> Kube:
@@ -354,8 +347,12 @@ def connect_with(params: dict[str, Any]) -> Kube:
             "The Python package kubernetes is not installed for this interpreter.",
             "Role railiance.stack.node_python makes one that has it: set ansible_python_interpreter to it.",
         )
+    return _connect(**{name: params[name] for name in AUTH_ARG_SPEC if params.get(name) is not None})
+
+
+def _connect(**how: Any) -> Kube:
     try:
-        return Kube(get_api_client(**{name: params[name] for name in _AUTH_ARG_SPEC if params.get(name) is not None}))
+        return Kube(get_api_client(**how))
     except CoreException as error:
         raise StackError(str(error), "Check kubeconfig and context.") from error
     except (ApiException, HTTPError) as error:

@@ -82,28 +82,11 @@ def playbook(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
 def node(lab: dict[str, Any]) -> Callable[..., str]:
     """``node("command") -> stdout`` over SSH as the operator; a non-zero exit fails the test."""
 
-    def run(command: str, stdin: str | None = None) -> str:
-        done = subprocess.run(
-            [
-                "ssh",
-                "-i",
-                lab["ssh_key"],
-                "-o",
-                f"UserKnownHostsFile={lab['known_hosts']}",
-                "-o",
-                "StrictHostKeyChecking=yes",
-                "-o",
-                "BatchMode=yes",
-                f"{lab['ssh_user']}@{lab['node_address']}",
-                command,
-            ],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+    def run(command: str, stdin: bytes | None = None) -> str:
+        ssh = ["ssh", "-F", lab["ssh_config"], "-o", "BatchMode=yes", lab["node_name"], command]
+        done = subprocess.run(ssh, input=stdin, capture_output=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stdout.decode()}\n{done.stderr.decode()}"
+        return done.stdout.decode()
 
     return run
 

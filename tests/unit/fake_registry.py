@@ -30,7 +30,7 @@ class FakeRegistry:
 
     base_url = "https://forge.test"
 
-    def __init__(self, *, password: str = "secret", scopes: str = "pull push", owners: str = "apps") -> None:  # noqa: S107
+    def __init__(self, *, password: str = "secret", scopes: str = "pull push", owners: str = "apps") -> None:  # noqa: S107  a fake server's
         self.password = password
         self.scopes = scopes.split()
         self.owners = owners.split()

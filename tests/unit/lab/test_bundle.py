@@ -147,7 +147,7 @@ def test_a_written_image_is_a_docker_archive_with_its_reference(tmp_path: Path) 
     entries = [
         File("/operator/manager_amd64", program, 0o755),
         File("/manager", link="operator/manager_amd64"),
-        File("/tmp", mode=0o1777, directory=True),  # noqa: S108
+        File("/tmp", mode=0o1777, directory=True),  # noqa: S108  a path in the image
         File("/home/nonroot", mode=0o700, directory=True, owner=65532),
     ]
     archives = [tmp_path / "one.tar", tmp_path / "two.tar"]

@@ -4,7 +4,10 @@ import re
 import string
 from urllib.parse import unquote, urlsplit
 
+import dj_database_url
+import psycopg
 import pytest
+import sqlalchemy
 from ansible_collections.railiance.stack.plugins.module_utils._dsn import (
     check_identifier,
     database_url,
@@ -23,18 +26,17 @@ def read_by_urllib(url):
 
 
 def read_by_libpq(url):
-    psycopg = pytest.importorskip("psycopg", reason="psycopg (libpq's own parser) is not installed")
     read = psycopg.conninfo.conninfo_to_dict(url)
     return read["user"], read["password"], read["host"], int(read["port"]), read["dbname"]
 
 
 def read_by_dj_database_url(url):
-    read = pytest.importorskip("dj_database_url").parse(url)
+    read = dj_database_url.parse(url)
     return read["USER"], read["PASSWORD"], read["HOST"], int(read["PORT"]), read["NAME"]
 
 
 def read_by_sqlalchemy(url):
-    read = pytest.importorskip("sqlalchemy").make_url(url)
+    read = sqlalchemy.make_url(url)
     return read.username, read.password, read.host, read.port, read.database
 
 

@@ -156,7 +156,7 @@ def test_no_secret_is_in_a_command_a_plan_or_a_diff():
 
 # -- drift -------------------------------------------------------------------------------------------------------
 def test_a_password_changed_elsewhere_is_set_back_to_the_secrets(lab):
-    lab.gitea.users["gitea_admin"].update(password="changed in the web page")  # noqa: S106
+    lab.gitea.users["gitea_admin"].update(password="changed in the web page")  # noqa: S106  a fake server's
     assert lab.check() == [
         "update Gitea user gitea_admin",
         "run Gitea organisations, repositories, keys and tokens",

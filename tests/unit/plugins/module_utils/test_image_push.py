@@ -145,7 +145,7 @@ def test_a_tag_that_names_something_else_afterwards_is_an_error():
 # -- faults ------------------------------------------------------------------------------------------------------
 def test_a_refused_token():
     with pytest.raises(NeedsOperator) as raised:
-        Push(FakeRegistry(password="other"))  # noqa: S106
+        Push(FakeRegistry(password="other"))  # noqa: S106  a fake server's
     assert str(raised.value) == (
         "forge.test refuses the token of account stack-bot (Secret gitea/gitea-bot-token). It has expired, was revoked,"
         " or has no scope for packages: run role railiance.stack.git_access with git_access_register for a new one, or"
