@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test venv lint types unit sanity stand-in molecule stack lab-build lab-up lab-down clean
+.PHONY: help demo test venv lint types unit sanity stand-in molecule stack integration campaigns bench lab-build lab-up lab-down clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,8 @@ test: ## Everything that must hold
 		"bundle=$(LAB) build" \
 		"stand-in=$(MAKE) stand-in" \
 		"molecule=$(MAKE) molecule" \
-		"stack=$(MAKE) stack"
+		"stack=$(MAKE) stack" \
+		"integration=$(MAKE) integration"
 
 $(VENV)/.complete: requirements/dev.txt
 	@$(PYTHON) -m venv --clear $(VENV)
@@ -65,6 +66,15 @@ molecule: ## The roles of S1 on clean containers
 stack: ## The whole stack on a fresh lab server: deploy, look, repeat, drift, the other ways to run
 	@$(LAB) up --fresh
 	python -m pytest tests/stack -x -s --durations=0
+
+integration: ## Each module against the real thing, on the converged lab server
+	@python -m pytest tests/integration -x -s --durations=0
+
+campaigns: ## Kills, faults and load, bounded in count and time (CAMPAIGN=name runs one of them)
+	@python -m pytest tests/campaigns/$(if $(CAMPAIGN),test_$(CAMPAIGN).py) -s --durations=0
+
+bench: ## Paired timings against the alternatives (BENCH=name runs one of them)
+	@python tests/bench/bench.py $(BENCH)
 
 lab-build: ## The lab's bundle, from package registries into the cache
 	@$(LAB) build

@@ -1,6 +1,7 @@
-"""The stack on the lab's server: one deployment, then every way of looking at it.
+"""What tests on the lab's server share: playbooks, single tasks, commands on the node, kubectl.
 
-These tests run in file order on one server, as an operator would go: `make stack` resets the server first.
+`tests/stack` runs in file order on one server, as an operator would go: `make stack` resets the server first.
+`tests/integration` takes the converged server that `tests/stack` leaves, one module a file, in namespaces of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 INVENTORY = ROOT / "inventory" / "lab"
 
 
@@ -74,6 +75,41 @@ def playbook(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
         rc = process.wait()
         print(f"({time.monotonic() - start:.0f} s)", flush=True)
         return Run(rc, "".join(lines), json.loads(report.read_text()) if report.exists() else {"layers": []})
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
+    """``task("cnpg_app_db", app="shop", check=True) -> result``: one task on the node, as in an operator's playbook.
+
+    A task that fails is a result as well: ``failed`` and ``msg`` say so, and the test asserts them.
+    """
+
+    def run(module: str, *, check: bool = False, **arguments: Any) -> dict[str, Any]:
+        play = {
+            "hosts": "stack",
+            "become": True,
+            "gather_facts": False,
+            "vars": {"ansible_python_interpreter": "/opt/railiance/venv/bin/python"},
+            "module_defaults": {"group/railiance.stack.stack": {"kubeconfig": "/etc/rancher/k3s/k3s.yaml"}},
+            "tasks": [{"name": module, f"railiance.stack.{module}": arguments}],
+        }
+        file = tmp_path_factory.mktemp("task") / "play.yml"
+        file.write_text(json.dumps([play]))
+        file.chmod(0o600)
+        done = subprocess.run(
+            ["ansible-playbook", str(file), "-i", str(INVENTORY), "--diff", *(["--check"] if check else [])],
+            cwd=ROOT,
+            env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_CALLBACKS_ENABLED": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "{" in done.stdout, f"{module} did not run: {done.stdout}{done.stderr}"
+        answer = json.loads(done.stdout[done.stdout.index("{") :])
+        [result] = answer["plays"][0]["tasks"][0]["hosts"].values()
+        return result
 
     return run
 
