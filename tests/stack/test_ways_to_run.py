@@ -12,7 +12,7 @@ import ansible_collections
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE_PACKAGES = next(Path(p) for p in ansible_collections.__path__ if "site-packages" in p)
-DEPENDENCIES = ("kubernetes/core", "community/general", "ansible/posix")
+DEPENDENCIES = ("kubernetes/core", "community/general", "community/sops", "ansible/posix")
 REMOTE = "/home/operator/railiance.stack"
 
 

@@ -20,58 +20,21 @@ spec:
     metadata:
       labels:
         {{- include "app.selector" . | nindent 8 }}
-      {{- with .Values.secretVersions }}
+      {{- with include "app.annotations" . | trim }}
       annotations:
-        {{- range $name, $version := . }}
-        secret.railiance.io/{{ $name }}: {{ $version | quote }}
-        {{- end }}
+        {{- . | nindent 8 }}
       {{- end }}
     spec:
-      automountServiceAccountToken: false
-      enableServiceLinks: false
-      {{- with .Values.imagePullSecrets }}
-      imagePullSecrets:
-        {{- range . }}
-        - name: {{ . }}
-        {{- end }}
-      {{- end }}
-      securityContext:
-        runAsNonRoot: true
-        runAsUser: {{ .Values.user }}
-        runAsGroup: {{ .Values.user }}
-        fsGroup: {{ .Values.user }}
-        seccompProfile:
-          type: RuntimeDefault
+      {{- include "app.pod" . | nindent 6 }}
       containers:
-        - name: app
-          image: {{ required "image is required" .Values.image }}
-          imagePullPolicy: IfNotPresent
+        - {{- include "app.container" . | nindent 10 }}
+          {{- with .Values.command }}
+          command:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
           ports:
             - name: http
               containerPort: {{ .Values.port }}
-          env:
-            {{- range $name, $value := .Values.environment }}
-            - name: {{ $name }}
-              value: {{ $value | quote }}
-            {{- end }}
-            {{- with .Values.media }}
-            - name: MEDIA_ROOT
-              value: {{ .path | quote }}
-            {{- end }}
-            {{- range .Values.secretKeys }}
-            - name: {{ .name }}
-              valueFrom:
-                secretKeyRef:
-                  name: {{ .secret }}
-                  key: {{ .key }}
-            {{- end }}
-          {{- with .Values.secretEnvironment }}
-          envFrom:
-            {{- range . }}
-            - secretRef:
-                name: {{ . }}
-            {{- end }}
-          {{- end }}
           startupProbe:
             {{- include "app.probe" . | nindent 12 }}
             periodSeconds: 2
@@ -92,24 +55,3 @@ spec:
             preStop:
               sleep:
                 seconds: 5
-          resources:
-            {{- toYaml .Values.resources | nindent 12 }}
-          securityContext:
-            allowPrivilegeEscalation: false
-            capabilities:
-              drop: [ALL]
-          volumeMounts:
-            - name: tmp
-              mountPath: /tmp
-            {{- with .Values.media }}
-            - name: media
-              mountPath: {{ .path }}
-            {{- end }}
-      volumes:
-        - name: tmp
-          emptyDir: {}
-        {{- if .Values.media }}
-        - name: media
-          persistentVolumeClaim:
-            claimName: {{ .Release.Name }}-media
-        {{- end }}

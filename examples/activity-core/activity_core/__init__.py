@@ -1,0 +1,1 @@
+"""Takes activities in and adds them up in the background."""

@@ -1,0 +1,1 @@
+"""Keeps the state of things under a key, with its history."""
