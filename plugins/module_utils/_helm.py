@@ -77,7 +77,8 @@ def subprocess_runner(environment: dict[str, str]) -> Runner:
 class Release:
     """One stored revision.
 
-    :param manifest: objects as rendered then.
+    :param text: the manifest as rendered then.
+    :param values: what it was rendered with, beside the chart's own values.
     :param run: value of the run label, empty for a release that this collection did not make.
     """
 
@@ -85,11 +86,16 @@ class Release:
     namespace: str
     revision: int
     status: str
-    manifest: list[Object] = field(default_factory=list)
+    text: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
     description: str = ""
     changed_at: str = ""
     run: str = ""
     labels: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def manifest(self) -> list[Object]:
+        return parse_manifest(self.text, f"the stored release {self.name}")
 
     @property
     def pending(self) -> bool:
@@ -103,11 +109,20 @@ class Release:
 def read_releases(kube: Kube, namespace: str, name: str) -> list[Release]:
     """Every stored revision, newest first."""
     stored = kube.find("v1", "Secret", namespace, f"owner=helm,name={name}")
-    found = [_release(obj) for obj in stored if obj.get("type", "helm.sh/release.v1") == "helm.sh/release.v1"]
+    return newest_first(stored)
+
+
+def newest_first(stored: Sequence[Object]) -> list[Release]:
+    """The revisions among the Secrets of one release."""
+    found = [read_release(obj) for obj in stored if is_release(obj)]
     return sorted(found, key=lambda release: release.revision, reverse=True)
 
 
-def _release(obj: Object) -> Release:
+def is_release(secret: Object) -> bool:
+    return bool(secret.get("type", "helm.sh/release.v1") == "helm.sh/release.v1")
+
+
+def read_release(obj: Object) -> Release:
     record = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(obj["data"]["release"]))))
     info, labels = record.get("info") or {}, obj["metadata"].get("labels") or {}
     return Release(
@@ -115,7 +130,8 @@ def _release(obj: Object) -> Release:
         namespace=record.get("namespace") or obj["metadata"]["namespace"],
         revision=int(record["version"]),
         status=str(info.get("status") or labels.get("status") or "unknown"),
-        manifest=parse_manifest(record.get("manifest") or "", f"the stored release {record['name']}"),
+        text=record.get("manifest") or "",
+        values=record.get("config") or {},
         description=str(info.get("description") or ""),
         changed_at=str(info.get("last_deployed") or ""),
         run=labels.get(RUN_LABEL, ""),

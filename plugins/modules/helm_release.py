@@ -62,6 +62,23 @@ options:
     type: str
     choices: [present, rendered, absent]
     default: present
+  policy:
+    description:
+      - With O(state=rendered), check the objects as those of a web application, and ask the server for each of them
+        (dry run). Every violation is named at once.
+      - No value of a Secret and no Secret in the manifests, resources requested and limited, probes with the public
+        Host and C(X-Forwarded-Proto), no DEBUG.
+    type: dict
+    suboptions:
+      hosts:
+        description: Public host names.
+        type: list
+        elements: str
+        default: []
+      django:
+        description: Whether ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS and SECURE_PROXY_SSL_HEADER must fit the hosts.
+        type: bool
+        default: false
   create_namespace:
     description: Let Helm create the namespace.
     type: bool
@@ -125,6 +142,11 @@ manifests:
   returned: when O(state=rendered)
   type: list
   elements: dict
+violations:
+  description: What the policy found.
+  returned: when it found something
+  type: list
+  elements: str
 rc:
   description: Exit code of Helm.
   returned: when Helm failed
@@ -158,7 +180,15 @@ from ansible_collections.railiance.stack.plugins.module_utils._helm import (
     read_releases,
     subprocess_runner,
 )
-from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, masked, run_cluster_module
+from ansible_collections.railiance.stack.plugins.module_utils._kube import (
+    ApiError,
+    Kube,
+    Ref,
+    masked,
+    run_cluster_module,
+)
+from ansible_collections.railiance.stack.plugins.module_utils._manage_pod import secret_references
+from ansible_collections.railiance.stack.plugins.module_utils._policy import Rules, pods, violations
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -168,6 +198,13 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "chart_files": {"type": "dict"},
     "values": {"type": "dict", "default": {}},
     "state": {"type": "str", "choices": ["present", "rendered", "absent"], "default": "present"},
+    "policy": {
+        "type": "dict",
+        "options": {
+            "hosts": {"type": "list", "elements": "str", "default": []},
+            "django": {"type": "bool", "default": False},
+        },
+    },
     "create_namespace": {"type": "bool", "default": False},
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 300},
@@ -187,6 +224,29 @@ def unpack(files: dict[str, str], folder: str) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(content))
     return folder
+
+
+def check(kube: Kube, rendered: list[dict[str, Any]], rules: Rules, target: str) -> None:
+    """:raises StackError: with everything that the policy and the server have against these objects."""
+    names = {
+        (obj["metadata"].get("namespace"), name)
+        for obj in rendered
+        for pod in pods(obj)
+        for name in secret_references(pod)
+    }
+    secrets = {name: kube.get(Ref("v1", "Secret", name, namespace)) for namespace, name in sorted(names)}
+    found = violations(rendered, {name: secret for name, secret in secrets.items() if secret}, rules)
+    for obj in rendered:
+        ref = Ref.of(obj)
+        # What a namespace would take cannot be asked before it exists.
+        if ref.namespace and kube.get(Ref("v1", "Namespace", ref.namespace)) is None:
+            continue
+        try:
+            kube.apply(obj, dry_run=True)
+        except ApiError as error:
+            found.append(f"{ref} is refused by the server: {error.message}")
+    if found:
+        raise StackError(f"{target} is not released: {' '.join(found)}", "Correct the entry.", violations=found)
 
 
 def work(module: Any, kube: Kube, make_runner: Any = subprocess_runner) -> dict[str, Any]:
@@ -218,6 +278,8 @@ def _work(module: Any, kube: Kube, runner: Runner, path: str) -> dict[str, Any]:
     if params["state"] == "rendered":
         found = read_releases(kube, chart.namespace, chart.name)
         rendered = helm.render(chart, is_upgrade=bool(found))
+        if params["policy"]:
+            check(kube, rendered, Rules(tuple(params["policy"]["hosts"]), params["policy"]["django"]), chart.target)
         return {"changed": False, "plan": [], "diff": [], "manifests": [masked(None, obj)[1] for obj in rendered]}
     plan = helm.plan_removal(chart) if params["state"] == "absent" else helm.plan(chart)
     revision, status = helm.expected

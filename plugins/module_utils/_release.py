@@ -1,0 +1,307 @@
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was released, and whether it is still so. Private to this collection.
+
+A converged run leaves two short texts on the Helm release: one stands for the settings it was made with, one for every
+object as it was left. One look at the cluster, for all applications together, shows what both are now. Nothing is kept
+anywhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.railiance.stack.plugins.module_utils._apply import with_namespaces
+from ansible_collections.railiance.stack.plugins.module_utils._cnpg import inline_role
+from ansible_collections.railiance.stack.plugins.module_utils._helm import Release, is_release, newest_first
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref, comparable
+from ansible_collections.railiance.stack.plugins.module_utils._ready import has_condition, readiness
+from ansible_collections.railiance.stack.plugins.module_utils._secret import content_version
+
+INSTANCE = "app.kubernetes.io/instance"
+PART_OF = "app.kubernetes.io/part-of"
+STACK = "railiance-stack"
+#: On the Helm release: the version, the settings it was made with, and every object as the run left it.
+VERSION_LABEL = "railiance.io/version"
+SETTINGS_LABEL = "railiance.io/settings"
+STATE_LABEL = "railiance.io/state"
+#: What Helm takes for "without this label"; a first revision keeps it as it is.
+UNSET = "null"
+#: In the values of a release: what was released, see :func:`record_of`.
+RECORD = "release"
+
+#: What an application may consist of; a kind that the cluster does not serve is an empty list.
+KINDS: tuple[tuple[str, str], ...] = (
+    ("v1", "Namespace"),
+    ("v1", "Secret"),
+    ("v1", "Service"),
+    ("v1", "ServiceAccount"),
+    ("v1", "ConfigMap"),
+    ("v1", "PersistentVolumeClaim"),
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "StatefulSet"),
+    ("batch/v1", "CronJob"),
+    ("networking.k8s.io/v1", "Ingress"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
+    ("cert-manager.io/v1", "Certificate"),
+    ("postgresql.cnpg.io/v1", "Database"),
+    ("postgresql.cnpg.io/v1", "DatabaseRole"),
+)
+
+#: An application in the options of a module; no_log=False: it names a Secret.
+APP_SPEC: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "namespace": {"type": "str"},
+    "settings": {"type": "str"},
+    "version": {"type": "str"},
+    "database": {"type": "dict"},
+    "pull_secret": {"type": "dict", "no_log": False},
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One application as its entry describes it.
+
+    :param settings: stands for the entry without its version, for the role's settings and for the role itself.
+    :param version: the commit, or the reference of a prebuilt image.
+    :param cluster: namespace and name of its database cluster.
+    :param owner: its role in that cluster.
+    :param pull_secret: namespace and name of the Secret whose copy pulls its image.
+    """
+
+    name: str
+    namespace: str
+    settings: str = ""
+    version: str = ""
+    cluster: tuple[str, str] | None = None
+    owner: str = ""
+    pull_secret: tuple[str, str] | None = None
+
+    @classmethod
+    def of(cls, params: dict[str, Any]) -> Wanted:
+        database, pull = params.get("database") or {}, params.get("pull_secret") or {}
+        return cls(
+            name=params["name"],
+            namespace=params.get("namespace") or params["name"],
+            settings=params.get("settings") or "",
+            version=params.get("version") or "",
+            cluster=(database["namespace"], database["cluster"]) if database else None,
+            owner=(database or {}).get("owner") or params["name"].replace("-", "_"),
+            pull_secret=(pull["namespace"], pull["name"]) if pull else None,
+        )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the look says about one application.
+
+    :param reason: why its release must run; empty when every object is as the last run left it.
+    :param same_settings: whether only the version differs.
+    """
+
+    reason: str = ""
+    same_settings: bool = False
+
+    @property
+    def converged(self) -> bool:
+        return not self.reason
+
+
+class Look:
+    """The objects of all applications, read once."""
+
+    def __init__(self, kube: Kube) -> None:
+        self.kube = kube
+        self._objects: dict[str, list[Object]] = {}
+        self._releases: dict[tuple[str, str], list[Object]] = {}
+        self._namespaces: dict[str, Object] = {}
+        self._others: dict[Ref, Object | None] = {}
+        for api_version, kind in KINDS:
+            for obj in kube.find(api_version, kind, label_selector=f"{PART_OF}={STACK}"):
+                self._sort_in(obj)
+
+    def _sort_in(self, obj: Object) -> None:
+        meta = obj["metadata"]
+        app = (meta.get("labels") or {}).get(INSTANCE, "")
+        if obj["kind"] == "Namespace":
+            self._namespaces[meta["name"]] = obj
+        elif obj["kind"] == "Secret" and obj.get("type") == "helm.sh/release.v1":
+            self._releases.setdefault((meta["namespace"], app), []).append(obj)
+        else:
+            self._objects.setdefault(app, []).append(obj)
+
+    def _other(self, ref: Ref) -> Object | None:
+        if ref not in self._others:
+            self._others[ref] = self.kube.get(ref)
+        return self._others[ref]
+
+    # -- one application -----------------------------------------------------------------------------------------
+    def releases(self, namespace: str, app: str) -> list[Release]:
+        """Every stored revision, newest first."""
+        return newest_first(self._releases.get((namespace, app), []))
+
+    def newest(self, namespace: str, app: str) -> Release | None:
+        stored = self._releases.get((namespace, app), [])
+        last = max(stored, key=lambda obj: int(obj["metadata"]["labels"]["version"]), default=None)
+        return newest_first([last])[0] if last is not None and is_release(last) else None
+
+    def objects(self, wanted: Wanted) -> list[Object]:
+        """What belongs to it now, its namespace included."""
+        namespace = self._namespaces.get(wanted.namespace)
+        places = {wanted.namespace, *([wanted.cluster[0]] if wanted.cluster else [])}
+        found = [obj for obj in self._objects.get(wanted.name, []) if obj["metadata"].get("namespace") in places]
+        return [*([namespace] if namespace else []), *found]
+
+    def state(self, wanted: Wanted) -> str:
+        """Stands for every object, and for what else the last run relied on."""
+        around: dict[str, Any] = {}
+        if wanted.cluster:
+            cluster = self._other(Ref("postgresql.cnpg.io/v1", "Cluster", wanted.cluster[1], wanted.cluster[0]))
+            # A restore makes another cluster, a failover another timeline: what was proven does not hold there.
+            around["cluster"] = [
+                ((cluster or {}).get("metadata") or {}).get("uid"),
+                ((cluster or {}).get("status") or {}).get("timelineID"),
+                inline_role(cluster, wanted.owner),
+            ]
+        if wanted.pull_secret:
+            around["pull"] = content_version(
+                self._other(Ref("v1", "Secret", wanted.pull_secret[1], wanted.pull_secret[0]))
+            )
+        return digest([around, sorted((_seen(obj) for obj in self.objects(wanted)), key=_place)])
+
+    def verdict(self, wanted: Wanted) -> Verdict:
+        release = self.newest(wanted.namespace, wanted.name)
+        if release is None:
+            return Verdict("it was never released")
+        if release.status != "deployed":
+            return Verdict(f"its last release is {release.status}")
+        if reason := self._differs(wanted, release):
+            return Verdict(reason)
+        released = release.labels.get(VERSION_LABEL, "")
+        if version_label(wanted.version) != released:
+            return Verdict(f"{released[:12] or 'another version'} is released", same_settings=True)
+        return Verdict()
+
+    def _differs(self, wanted: Wanted, release: Release) -> str:
+        if release.labels.get(SETTINGS_LABEL) != wanted.settings:
+            return "its settings, or the role, changed"
+        if release.labels.get(STATE_LABEL) != self.state(wanted):
+            return "an object is not as the last run left it"
+        for obj in self.objects(wanted):
+            if trouble := unready(obj):
+                return trouble
+        return ""
+
+    def namespace_of(self, app: str) -> str:
+        """Where an application without an entry was released; its name when it never was."""
+        return next((place for place, name in sorted(self._releases) if name == app), app)
+
+    # -- all of them ---------------------------------------------------------------------------------------------
+    def orphans(self, names: Iterable[str]) -> list[dict[str, str]]:
+        """Releases of applications that no entry names."""
+        known = set(names)
+        return [{"name": app, "namespace": place} for place, app in sorted(self._releases) if app not in known]
+
+
+def drifted(kube: Kube, release: Release) -> list[str]:
+    """Objects of the release that differ from it now: asked of the server."""
+    found = []
+    for obj in with_namespaces(kube, release.manifest, release.namespace):
+        live = kube.get(Ref.of(obj))
+        if live is None or comparable(live) != comparable(kube.apply(obj, dry_run=True)):
+            found.append(f"{Ref.of(obj)} differs from the release")
+    return found
+
+
+# -- the record ------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Record:
+    """What one revision released, as its values tell.
+
+    :param schema: the last migration of each Django application that was applied then, name to migration.
+    :param restore_point: the dump taken before its migrations; empty when there were none.
+    """
+
+    commit: str = ""
+    image: str = ""
+    schema: dict[str, str] = field(default_factory=dict)
+    restore_point: dict[str, Any] = field(default_factory=dict)
+
+
+def record_of(release: Release) -> Record:
+    kept = release.values.get(RECORD) or {}
+    return Record(
+        commit=str(kept.get("commit") or ""),
+        image=str(release.values.get("image") or ""),
+        schema=dict(kept.get("schema") or {}),
+        restore_point=dict(kept.get("restore_point") or {}),
+    )
+
+
+def history(releases: Sequence[Release]) -> list[dict[str, Any]]:
+    """The revisions for a reader and for a rollback, newest first."""
+    return [
+        {
+            "revision": release.revision,
+            "status": release.status,
+            "at": release.changed_at,
+            "description": release.description,
+            "commit": record_of(release).commit,
+            "image": record_of(release).image,
+            "schema": record_of(release).schema,
+            "restore_point": record_of(release).restore_point,
+            "complete": release.labels.get(STATE_LABEL, UNSET) != UNSET,
+        }
+        for release in releases
+    ]
+
+
+# -- pure helpers ----------------------------------------------------------------------------------------------
+def digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def unready(obj: Object) -> str:
+    """Why an object is not what the last run left although its text is the same; empty when it is."""
+    ref = Ref.of(obj)
+    if known := readiness(ref):
+        return "" if known[1](obj) else f"{ref} is not ready"
+    if ref.kind == "Certificate":
+        return "" if has_condition(obj, "Ready") else f"{ref} is not ready"
+    if ref.kind in ("Database", "DatabaseRole"):
+        return "" if (obj.get("status") or {}).get("applied") else f"{ref} is not applied"
+    return ""
+
+
+def _seen(obj: Object) -> Object:
+    """The object as it counts; the values of a Secret as a text that tells only whether they changed."""
+    seen = comparable(obj) or {}
+    if obj["kind"] == "Secret":
+        return {**seen, "data": content_version(obj)}
+    return seen
+
+
+def _place(obj: Object) -> str:
+    return f"{obj['apiVersion']} {Ref.of(obj)}"
+
+
+def version_label(version: str) -> str:
+    """The version as a label may hold it: of an image its digest, cut to what fits."""
+    return str(version.rpartition("@sha256:")[2][:63])
+
+
+def labels_of(wanted: Wanted, state: str) -> dict[str, str]:
+    """What a complete release carries."""
+    return {
+        INSTANCE: wanted.name,
+        PART_OF: STACK,
+        VERSION_LABEL: version_label(wanted.version),
+        SETTINGS_LABEL: wanted.settings,
+        STATE_LABEL: state,
+    }

@@ -1,0 +1,151 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release_info
+short_description: Say which applications are as they were released, for all of them in one look
+version_added: 0.1.0
+description:
+  - Reads every kind of object once for all applications, and compares what it finds with what
+    M(railiance.stack.release_record) noted on each Helm release.
+  - An application is converged when its entry asks for the version and settings that were released, and every object is
+    as that run left it and is ready. Any change of an object, of its labels, or of a Secret's value shows.
+  - Names the applications that were released once and that no entry names any more.
+author:
+  - The railiance.stack authors (@railiance)
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - railiance.stack.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    details: Nothing is changed.
+  idempotent:
+    support: full
+options:
+  apps:
+    description: The applications, each as the filter P(railiance.stack.release_identity#filter) describes it.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the application.
+        type: str
+        required: true
+      namespace:
+        description: Its namespace; the name when not given.
+        type: str
+      settings:
+        description: Stands for the settings of its release.
+        type: str
+      version:
+        description: The commit, or the reference of a prebuilt image.
+        type: str
+      database:
+        description: Its database cluster, with C(namespace), C(cluster) and C(owner).
+        type: dict
+      pull_secret:
+        description: The Secret whose copy pulls its image, with C(namespace) and C(name).
+        type: dict
+  history_of:
+    description: Application whose revisions are returned as well.
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: Look at all applications
+  railiance.stack.release_info:
+    kubeconfig: /etc/rancher/k3s/k3s.yaml
+    apps: "{{ stack_apps | map('railiance.stack.release_identity', settings) }}"
+  register: releases
+
+- name: Show what an application has been
+  railiance.stack.release_info:
+    history_of: vergabe-teilnahme
+"""
+
+RETURN = r"""
+converged:
+  description: Names of the applications for which nothing is to do.
+  returned: success
+  type: list
+  elements: str
+same_settings:
+  description: Names of the applications that differ by their version only.
+  returned: success
+  type: list
+  elements: str
+reasons:
+  description: Why each of the others must be released.
+  returned: success
+  type: dict
+  sample: {"vergabe-teilnahme": its settings, or the role, changed}
+released:
+  description: The values of each application's newest revision, C(release) with what was released among them.
+  returned: success
+  type: dict
+orphans:
+  description: Releases in the cluster that no entry of O(apps) names, C(name) and C(namespace).
+  returned: success
+  type: list
+  elements: dict
+history:
+  description: The stored revisions of O(history_of), newest first.
+  returned: when O(history_of) is given
+  type: list
+  elements: dict
+  sample:
+    - revision: 3
+      status: deployed
+      at: "2026-11-21T10:00:00Z"
+      description: commit 0d1c5f7a9f3b
+      commit: 0d1c5f7a9f3b2e64c8d7a6b5e4f3029181706f5e
+      image: gitea.example.org/apps/vergabe-teilnahme@sha256:3fc9b689
+      schema: {ausschreibungen: 0004_entscheidung_bis_vorbelegen}
+      restore_point: {}
+      complete: true
+"""
+
+from typing import Any
+
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, run_cluster_module
+from ansible_collections.railiance.stack.plugins.module_utils._release import APP_SPEC, Look, Wanted, history
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "apps": {"type": "list", "elements": "dict", "default": [], "options": APP_SPEC},
+    "history_of": {"type": "str"},
+}
+
+
+def work(module: Any, kube: Kube) -> dict[str, Any]:
+    apps = [Wanted.of(params) for params in module.params["apps"]]
+    look = Look(kube)
+    verdicts = {app.name: look.verdict(app) for app in apps}
+    newest = {app.name: look.newest(app.namespace, app.name) for app in apps}
+    result: dict[str, Any] = {
+        "changed": False,
+        "converged": [name for name, verdict in verdicts.items() if verdict.converged],
+        "same_settings": [name for name, verdict in verdicts.items() if verdict.same_settings],
+        "reasons": {name: verdict.reason for name, verdict in verdicts.items() if verdict.reason},
+        "released": {name: release.values for name, release in newest.items() if release},
+        "orphans": look.orphans(app.name for app in apps),
+    }
+    if name := module.params["history_of"]:
+        namespace = next((app.namespace for app in apps if app.name == name), None) or look.namespace_of(name)
+        result["history"] = history(look.releases(namespace, name))
+    return result
+
+
+def main() -> None:
+    run_cluster_module(ARGUMENT_SPEC, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from ansible_collections.railiance.stack.plugins.plugin_utils._release_identity import code, identity
+
+ENTRY = {
+    "name": "shop-app",
+    "host": "shop.example.org",
+    "source": {"repository": "https://git.example.org/shop.git", "commit": "a" * 40},
+    "database": {"cluster": "apps-pg"},
+    "secret_environment": {"SMTP_PASSWORD": "canary"},
+}
+SETTINGS = {"registry": "gitea.example.org", "pull_secret": {"namespace": "gitea", "name": "gitea-pull"}}
+
+
+def settings_of(**changes):
+    return identity({**ENTRY, **changes}, SETTINGS)["settings"]
+
+
+def test_an_entry_becomes_what_the_look_compares():
+    asked = identity(ENTRY, SETTINGS)
+    assert len(asked.pop("settings")) == 16
+    assert asked == {
+        "name": "shop-app",
+        "namespace": "shop-app",
+        "version": "a" * 40,
+        "database": {"cluster": "apps-pg", "namespace": "databases", "owner": "shop_app"},
+        "pull_secret": {"namespace": "gitea", "name": "gitea-pull"},
+    }
+    assert "canary" not in repr(asked)
+
+
+def test_another_version_has_the_same_settings_and_everything_else_has_not():
+    same = settings_of()
+    assert settings_of(source={**ENTRY["source"], "commit": "b" * 40}) == same
+    assert settings_of(host="other.example.org") != same
+    assert settings_of(secret_environment={"SMTP_PASSWORD": "other"}) != same
+    assert settings_of(replicas=2) != same
+    assert identity(ENTRY, {**SETTINGS, "cluster_issuer": "staging"})["settings"] != same
+
+
+def test_a_prebuilt_image_is_its_own_version_and_pulled_without_our_login():
+    reference = "registry.example.org/shop@sha256:" + "c" * 64
+    entry = {"name": "shop", "image": {"reference": reference}}
+    asked = identity(entry, SETTINGS)
+    assert asked["version"] == reference
+    assert "pull_secret" not in asked
+    assert "database" not in asked
+
+
+def test_another_version_of_the_role_is_another_release(tmp_path):
+    chart = tmp_path / "roles/app_release/files/chart.tpl"
+    chart.parent.mkdir(parents=True)
+    chart.write_text("one")
+    before = code(tmp_path)
+    (tmp_path / "roles/app_release/README.md").write_text("no code")
+    code.cache_clear()
+    assert code(tmp_path) == before
+    chart.write_text("two")
+    code.cache_clear()
+    assert code(tmp_path) != before
