@@ -101,7 +101,11 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, An
         done = subprocess.run(
             ["ansible-playbook", str(file), "-i", str(INVENTORY), "--diff", *(["--check"] if check else [])],
             cwd=ROOT,
-            env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_CALLBACKS_ENABLED": ""},
+            env={
+                **os.environ,
+                "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+                "ANSIBLE_CALLBACKS_ENABLED": "railiance.stack.run_report",
+            },
             capture_output=True,
             text=True,
             check=False,
