@@ -10,7 +10,8 @@ name: cnpg_clusters
 short_description: CloudNativePG clusters as objects
 version_added: 0.1.0
 description:
-  - Turns the entries of C(cnpg_clusters) into Clusters, NetworkPolicies, wait conditions and Secrets to make.
+  - Turns the entries of C(cnpg_clusters) into Clusters, their server certificates, NetworkPolicies, wait conditions and
+    Secrets to make.
   - A cluster that exists keeps its instances, storage, resources, image and bootstrap unless its entry decides them.
   - Names every cluster whose major version would change.
 author:
@@ -43,7 +44,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: C(problems), C(policies), C(clusters), C(secrets) and C(waits), each a list.
+  description:
+    - C(problems), C(certificates), C(certificate_waits), C(policies), C(clusters), C(secrets) and C(waits), each a
+      list.
   type: dict
 """
 

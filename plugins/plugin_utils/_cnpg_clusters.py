@@ -18,6 +18,10 @@ HEALTHY = "Cluster in healthy state"
 CLIENT_LABEL = "railiance.io/postgres-client"
 #: On a cluster that was made with a policy; one that was found without keeps its clients until somebody decides.
 POLICY_LABEL = "railiance.io/network-policy"
+#: The authority that signs the server certificates of the clusters made here: clients keep a copy of its certificate.
+#: The operator's own authority lives for 90 days; a client that verifies with a copy would lose it between two runs.
+CA_NAME = "databases-ca"
+_CA_DURATION = "87600h0m0s"
 _LABELS = {"app.kubernetes.io/part-of": "railiance-stack"}
 
 Entry = Mapping[str, Any]
@@ -31,12 +35,16 @@ def plan_clusters(entries: Sequence[Entry], live: Sequence[Entry], defaults: Ent
     :param live: Cluster objects of the namespace.
     :param defaults: namespace, operator_namespace, image, postgresql_version, instances, storage_size, storage_class,
         resources.
-    :returns: ``problems`` (sentences), ``policies`` and ``clusters`` (objects), ``secrets`` (``{name, username}``),
-        ``waits`` (entries of ``wait_for``).
+    :returns: ``problems`` (sentences), ``certificates``, ``policies`` and ``clusters`` (objects), ``secrets``
+        (``{name, username}``), ``waits`` and ``certificate_waits`` (entries of ``wait_for``).
     """
     existing = {cluster["metadata"]["name"]: cluster for cluster in live}
     pairs = [(entry, existing.get(entry["name"])) for entry in entries]
+    signed = [entry["name"] for entry, found in pairs if _has_our_certificate(entry, found)]
+    namespace = defaults["namespace"]
     return {
+        "certificates": [*_authority(namespace), *(_certificate(name, namespace) for name in signed)] if signed else [],
+        "certificate_waits": [_certificate_wait(name, namespace) for name in signed],
         "problems": [line for entry, found in pairs if found and (line := version_problem(entry, found, defaults))],
         "policies": [_policy(entry, defaults) for entry, found in pairs if _has_policy(entry, found)],
         "clusters": [_cluster(entry, found, defaults) for entry, found in pairs],
@@ -118,6 +126,7 @@ def _cluster(entry: Entry, found: Entry | None, defaults: Entry) -> Object:
         "storage": _storage(entry, now, defaults),
         **_resources(entry, found, now, defaults),
         **_bootstrap(entry, found, now),
+        **_certificates(entry, found, now),
     }
     if entry.get("parameters"):
         spec["postgresql"] = {"parameters": {key: str(value) for key, value in entry["parameters"].items()}}
@@ -159,6 +168,89 @@ def _bootstrap(entry: Entry, found: Entry | None, now: Entry) -> Object:
     return {"bootstrap": {"initdb": initdb}}
 
 
+# -- the server's certificate ----------------------------------------------------------------------------------
+def server_secret(name: str) -> str:
+    """The Secret with a cluster's server certificate, and under ``ca.crt`` what clients verify it with."""
+    return f"{name}-server-tls"
+
+
+def _has_our_certificate(entry: Entry, found: Entry | None) -> bool:
+    """A new cluster, or one that was made this way; one that was found keeps the operator's certificates."""
+    now = ((found or {}).get("spec") or {}).get("certificates") or {}
+    return found is None or now.get("serverTLSSecret") == server_secret(entry["name"])
+
+
+def _certificates(entry: Entry, found: Entry | None, now: Entry) -> Object:
+    if not _has_our_certificate(entry, found):
+        return {"certificates": now["certificates"]} if now.get("certificates") else {}
+    secret = server_secret(entry["name"])
+    return {"certificates": {"serverTLSSecret": secret, "serverCASecret": secret}}
+
+
+def _issued(name: str, namespace: str, spec: Object) -> Object:
+    return {
+        "apiVersion": "cert-manager.io/v1",
+        "kind": "Certificate",
+        "metadata": {"name": name, "namespace": namespace, "labels": dict(_LABELS)},
+        "spec": spec,
+    }
+
+
+def _issuer(name: str, namespace: str, spec: Object) -> Object:
+    return {
+        "apiVersion": "cert-manager.io/v1",
+        "kind": "Issuer",
+        "metadata": {"name": name, "namespace": namespace, "labels": dict(_LABELS)},
+        "spec": spec,
+    }
+
+
+def _authority(namespace: str) -> list[Object]:
+    """An authority of ten years, of which cert-manager keeps the key."""
+    self_signed = f"{CA_NAME}-self-signed"
+    certificate = {
+        "isCA": True,
+        "commonName": f"{CA_NAME} {namespace}",
+        "secretName": CA_NAME,
+        "duration": _CA_DURATION,
+        # Clients hold copies of the certificate: a renewed one must belong to the same key.
+        "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Never"},
+        "issuerRef": {"kind": "Issuer", "name": self_signed},
+    }
+    return [
+        _issuer(self_signed, namespace, {"selfSigned": {}}),
+        _issued(CA_NAME, namespace, certificate),
+        _issuer(CA_NAME, namespace, {"ca": {"secretName": CA_NAME}}),
+    ]
+
+
+def _certificate(name: str, namespace: str) -> Object:
+    """The certificate that a cluster shows its clients, for every name that its Services answer to."""
+    suffixes = ("", f".{namespace}", f".{namespace}.svc", f".{namespace}.svc.cluster.local")
+    spec = {
+        "secretName": server_secret(name),
+        # The operator reloads a renewed certificate without a restart.
+        "secretTemplate": {"labels": {"cnpg.io/reload": "true"}},
+        "dnsNames": [f"{name}-{service}{suffix}" for service in ("rw", "r", "ro") for suffix in suffixes],
+        "usages": ["server auth"],
+        "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
+        "issuerRef": {"kind": "Issuer", "name": CA_NAME},
+    }
+    return _issued(name=f"{name}-server", namespace=namespace, spec=spec)
+
+
+def _certificate_wait(name: str, namespace: str) -> Object:
+    return {
+        "api_version": "cert-manager.io/v1",
+        "kind": "Certificate",
+        "name": f"{name}-server",
+        "namespace": namespace,
+        "condition": {"type": "Ready", "status": "True"},
+        "hint": f"Look at it with: kubectl -n {namespace} describe certificate {name}-server",
+    }
+
+
+# -- who may connect -------------------------------------------------------------------------------------------
 def _is_ours(found: Entry) -> bool:
     labels = found["metadata"].get("labels") or {}
     return all(labels.get(key) == value for key, value in _LABELS.items()) and POLICY_LABEL in labels

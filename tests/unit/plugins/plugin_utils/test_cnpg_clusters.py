@@ -60,6 +60,7 @@ def test_a_new_cluster_closes_its_databases_before_anybody_can_connect():
                         "secret": {"name": "gitea-db-credentials"},
                     }
                 },
+                "certificates": {"serverTLSSecret": "gitea-db-server-tls", "serverCASecret": "gitea-db-server-tls"},
             },
         }
     ]
@@ -154,3 +155,28 @@ def test_a_cluster_from_a_catalog_has_a_major_and_gets_no_image():
     found = {"metadata": {"name": "gitea-db"}, "spec": {"imageCatalogRef": {"major": 16}}, "status": {}}
     assert live_major(found) == 16
     assert "imageName" not in plan(GITEA, found)["clusters"][0]["spec"]
+
+
+def test_a_new_cluster_shows_a_certificate_that_clients_can_verify_for_years():
+    made = plan(GITEA)
+    _self_signed, authority, _issuer, server = made["certificates"]
+    assert authority["spec"]["isCA"] is True
+    assert authority["spec"]["privateKey"]["rotationPolicy"] == "Never"
+    assert server["metadata"] == {
+        "name": "gitea-db-server",
+        "namespace": "databases",
+        "labels": {"app.kubernetes.io/part-of": "railiance-stack"},
+    }
+    assert server["spec"]["secretTemplate"] == {"labels": {"cnpg.io/reload": "true"}}
+    assert {"gitea-db-rw", "gitea-db-rw.databases", "gitea-db-ro.databases.svc.cluster.local"} <= set(
+        server["spec"]["dnsNames"]
+    )
+    assert [wait["name"] for wait in made["certificate_waits"]] == ["gitea-db-server"]
+
+
+@pytest.mark.parametrize("certificates", [None, {"serverTLSSecret": "own", "serverCASecret": "own"}])
+def test_a_cluster_that_was_found_keeps_its_certificates(certificates):
+    found = {**FOUND, "spec": {**FOUND["spec"], **({"certificates": certificates} if certificates else {})}}
+    made = plan(GITEA, found)
+    assert made["certificates"] == made["certificate_waits"] == []
+    assert made["clusters"][0]["spec"].get("certificates") == certificates

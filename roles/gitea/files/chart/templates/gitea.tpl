@@ -97,6 +97,8 @@ spec:
               value: {{ $value | toString | quote }}
             {{- end }}
             {{- end }}
+            - name: PGSSLROOTCERT
+              value: /run/secrets/gitea/database_ca.crt
             {{- range .Values.secretConfig }}
             - name: GITEA__{{ . }}__FILE
               value: /run/secrets/gitea/{{ . }}
