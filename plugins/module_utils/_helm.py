@@ -268,7 +268,12 @@ class Helm:
         self.expected: tuple[int, str] = (0, "absent")
 
     def render(self, chart: Chart, is_upgrade: bool) -> list[Object]:
-        """The chart with its values, as objects with their namespaces filled in."""
+        """The chart with its values, as objects with their namespaces filled in; none before there is a cluster.
+
+        Helm asks the cluster what it can do, and is itself not there before k3s is.
+        """
+        if not self.kube.exists:
+            return []
         done = self._run(chart.template_command(is_upgrade), chart, f"render the chart {chart.path}")
         return with_namespaces(self.kube, parse_manifest(done.stdout, f"The chart {chart.path}"), chart.namespace)
 

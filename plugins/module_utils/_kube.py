@@ -9,6 +9,7 @@ Objects are plain dicts in the API's own shape. An object is named by a :class:`
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ try:
     from kubernetes.client.exceptions import ApiException
     from kubernetes.dynamic.exceptions import ResourceNotFoundError
     from urllib3.exceptions import HTTPError
-except ImportError:  # AnsibleK8SModule reports the missing library before any of these is reached
+except ImportError:  # _connect reports the missing library before any of these is reached
     ApiException = HTTPError = ResourceNotFoundError = Exception
 
 #: Who owns the fields this collection applies.
@@ -87,6 +88,9 @@ class Kube:
 
     :param client: kubernetes.core's ``K8SClient`` (or anything with the same ``resource`` and ``client``).
     """
+
+    #: Whether there is a cluster to ask.
+    exists = True
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -330,9 +334,30 @@ def _translate(error: Exception, what: str) -> ApiError:
     return kind(f"Could not {what}: {message or reason} ({status}).", status=status, reason=reason)
 
 
+class NoCluster(Kube):
+    """The world before k3s is there: nothing exists and no kind is served. Only check mode sees it."""
+
+    exists = False
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def _resource(self, api_version: str, kind: str) -> Any:
+        raise NotServed(
+            f"There is no cluster yet that serves {kind} ({api_version}).", "Known once k3s runs.", status=404
+        )
+
+
 # -- modules ---------------------------------------------------------------------------------------------------
 def connect(module: AnsibleK8SModule) -> Kube:
-    """:raises StackError: when kubeconfig cannot be read or the API cannot be reached."""
+    """The module's cluster; in check mode an empty world where an earlier task would have made it.
+
+    :raises StackError: when kubeconfig cannot be read or the API cannot be reached.
+    """
+    kubeconfig = module.params.get("kubeconfig")
+    if module.check_mode and isinstance(kubeconfig, str) and kubeconfig and not os.path.exists(kubeconfig):
+        module.warn(f"{kubeconfig} does not exist yet: the cluster is taken as empty.")
+        return NoCluster()
     return _connect(module=_WithoutDryRun(module))
 
 
@@ -340,17 +365,17 @@ def connect_with(params: dict[str, Any]) -> Kube:
     """For a module that needs the cluster only sometimes and therefore is no :class:`AnsibleK8SModule`.
 
     :param params: the module's, with the connection options of :data:`AUTH_ARG_SPEC`.
-    :raises StackError: as :func:`connect`, and when the Kubernetes client is not installed.
+    :raises StackError: as :func:`connect`.
     """
+    return _connect(**{name: params[name] for name in AUTH_ARG_SPEC if params.get(name) is not None})
+
+
+def _connect(**how: Any) -> Kube:
     if ApiException is Exception:
         raise StackError(
             "The Python package kubernetes is not installed for this interpreter.",
             "Role railiance.stack.node_python makes one that has it: set ansible_python_interpreter to it.",
         )
-    return _connect(**{name: params[name] for name in AUTH_ARG_SPEC if params.get(name) is not None})
-
-
-def _connect(**how: Any) -> Kube:
     try:
         return Kube(get_api_client(**how))
     except CoreException as error:
@@ -385,6 +410,9 @@ def run_cluster_module(
         argument_spec={**AUTH_ARG_SPEC, **argument_spec},
         supports_check_mode=True,
         module_class=AnsibleModule,
+        # Looked for when connecting: before the node has its Python environment, check mode does without.
+        check_k8s=False,
+        check_pyyaml=False,
         **module_options,
     )
     try:

@@ -102,6 +102,9 @@ def wait_for_ingress(kube: Kube, wanted: str, timeout: float) -> Ingress:
 
 
 def work(module: Any, kube: Kube) -> dict[str, Any]:
+    if not kube.exists:
+        wanted = module.params["ingress_class"]
+        return {"changed": False, **Ingress(wanted, "", False, "", "", {}).as_dict()}
     timeout = 0 if module.check_mode else module.params["wait_timeout"]
     return {"changed": False, **wait_for_ingress(kube, module.params["ingress_class"], timeout).as_dict()}
 

@@ -62,6 +62,8 @@ class FakeKube:
     :param missing_kinds: kinds that the cluster does not serve.
     """
 
+    exists = True
+
     def __init__(self, *objects: Object, missing_kinds: Iterable[str] = ()) -> None:
         self._versions = itertools.count(1)
         self.objects: dict[Ref, Object] = {}

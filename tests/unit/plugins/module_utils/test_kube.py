@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from ansible_collections.railiance.stack.plugins.module_utils._kube import Ref, comparable, masked
+import pytest
+from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
+from ansible_collections.railiance.stack.plugins.module_utils._kube import NoCluster, Ref, comparable, masked
 
 SECRET = {
     "apiVersion": "v1",
@@ -39,3 +41,16 @@ def test_masked_hides_values_and_still_shows_which_changed():
     assert before["data"] == {"password": "********", "username": "********"}
     assert after["data"] == {"password": "******** (changed)", "username": "********", "extra": "********"}
     assert masked(None, {"kind": "ConfigMap", "data": {"a": "b"}}) == (None, {"kind": "ConfigMap", "data": {"a": "b"}})
+
+
+def test_before_there_is_a_cluster_the_world_is_empty_and_nothing_can_be_written():
+    kube = NoCluster()
+    assert kube.exists is False
+    assert kube.serves("v1", "Secret") is False
+    assert kube.get(Ref.of(SECRET)) is None
+    assert kube.find("v1", "Secret") == []
+    for write in (kube.apply, kube.create, kube.replace):
+        with pytest.raises(StackError, match=r"There is no cluster yet that serves Secret \(v1\)\."):
+            write(SECRET)
+    with pytest.raises(StackError, match="There is no cluster yet"):
+        kube.delete(Ref.of(SECRET))

@@ -15,7 +15,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._helm import (
     subprocess_runner,
     this_host,
 )
-from ansible_collections.railiance.stack.plugins.module_utils._kube import Completed, Ref
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Completed, NoCluster, Ref
 from ansible_collections.railiance.stack.plugins.modules.helm_release import ARGUMENT_SPEC, unpack, work
 from unit.fakes import FakeKube, FakeModule
 
@@ -285,3 +285,11 @@ def test_the_chart_is_unpacked_and_stays_in_its_folder(tmp_path):
     assert (tmp_path / "templates" / "a.yaml").read_text() == "name: x"
     with pytest.raises(StackError, match=r"^The chart holds a file outside of itself: \.\./b\."):
         unpack({"../b": content}, str(tmp_path))
+
+
+@pytest.mark.parametrize("state", ["present", "rendered"])
+def test_before_there_is_a_cluster_helm_is_not_asked(state):
+    helm = FakeHelm(NoCluster(), [config("1")])
+    result = work(module(check_mode=True, state=state), NoCluster(), helm.make)
+    assert result["changed"] is (state == "present")
+    assert helm.commands == []

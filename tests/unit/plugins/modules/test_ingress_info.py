@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator
+from ansible_collections.railiance.stack.plugins.module_utils._kube import NoCluster
 from ansible_collections.railiance.stack.plugins.modules.ingress_info import work
 from unit.fakes import FakeKube, FakeModule
 
@@ -104,3 +105,8 @@ def test_what_is_missing_is_named_and_needs_a_person(objects, wanted, message):
     with pytest.raises(NeedsOperator) as caught:
         look(*objects, wanted=wanted)
     assert str(caught.value) == message
+
+
+def test_before_there_is_a_cluster_nothing_is_known_and_nothing_waited_for():
+    found = work(FakeModule(check_mode=True, ingress_class="", wait_timeout=180), NoCluster())
+    assert (found["ingress_class"], found["address"], found["ports"]) == ("", "", {})
