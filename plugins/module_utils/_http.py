@@ -15,6 +15,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -85,7 +86,7 @@ class HttpsTransport:
         self.base_url = f"https://{parts.hostname}" + (f":{port}" if port and port != 443 else "")
         self._address = address
         self._timeout = timeout
-        self._context = _context(ca_file)
+        self._ca_file = ca_file
         self._connection: _Connection | None = None
 
     def request(
@@ -112,6 +113,11 @@ class HttpsTransport:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        """Made with the first connection: in check mode the CA file may still be to come, like the server."""
+        return _context(self._ca_file)
 
     def _once(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Response:
         if self._connection is None:

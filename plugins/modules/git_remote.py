@@ -82,6 +82,7 @@ plan:
 from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.railiance.stack.plugins.module_utils._command import NotInstalled
 from ansible_collections.railiance.stack.plugins.module_utils._git import (
     Remote,
     Unreadable,
@@ -90,7 +91,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._git import (
     plan_remote,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._host import Work, run_host_module
-from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan
+from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
 
 
 def look(module: AnsibleModule) -> Work:
@@ -102,6 +103,12 @@ def look(module: AnsibleModule) -> Work:
         copy = WorkingCopy(wanted.path, run)
         try:
             plan.steps += plan_remote(copy, wanted).steps
+        except NotInstalled as error:
+            if not module.check_mode:
+                raise
+            module.warn(f"{error.message} What is to do is known once it is.")
+            target = f"git push {wanted.path} to {wanted.url}"
+            plan.add(Step("run", target, note="known once git is installed"))
         except Unreadable as error:
             if not module.check_mode:
                 raise

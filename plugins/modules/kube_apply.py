@@ -203,7 +203,8 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
     params = module.params
     # A file that an earlier task would have put there is no error in check mode: it is predicted.
     expected = [path for path in params["src"] if module.check_mode and not os.path.exists(path)]
-    brought = load_manifests(path for path in params["src"] if path not in expected)
+    present = [path for path in params["src"] if path not in expected]
+    brought = load_manifests(present) if present else []  # only files need YAML, which a new server's Python lacks
     objects = brought + check_objects(params["definition"], "definition")
     if not objects and not expected:
         raise StackError("There is nothing to apply: src and definition hold no object.", "Give at least one.")
