@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the railiance.stack authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""CloudNativePG's objects for one application: what they look like, when they are applied, what is refused.
+"""CloudNativePG's objects for one application: what they look like and when they are applied.
 
 Pure functions over plain objects. Private to this collection.
 """
@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from ansible_collections.railiance.stack.plugins.module_utils._dsn import check_identifier, database_url
-from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
+from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Object, Ref
 
 API = "postgresql.cnpg.io/v1"
@@ -27,15 +27,16 @@ APP_LABEL = "app.kubernetes.io/instance"
 CLIENT_LABEL = "railiance.io/postgres-client"
 #: On the application's Secret: which version of the credentials it was written from.
 SOURCE_ANNOTATION = "railiance.io/credentials-version"
+#: On the application's Secret: the version of the credentials its workloads run with; absent means the same.
+RESTARTED_ANNOTATION = "railiance.io/restarted-for"
 #: On the application's Secret: the login proof and what it was made for.
 PROOF_ANNOTATION = "railiance.io/database-proof"
+#: On the role's Secret: which generation of the password it holds, and since when.
+GENERATION_ANNOTATION = "railiance.io/password-generation"
+CHANGED_ANNOTATION = "railiance.io/password-changed-at"
 
 _RESERVED_ROLES = ("postgres", "streaming_replica")
 _RESERVED_DATABASES = ("postgres", "template0", "template1")
-#: What a role of an application never has.
-_PRIVILEGES = ("superuser", "createdb", "createrole", "replication", "bypassrls")
-#: PostgreSQL cannot change these of an existing database.
-_IMMUTABLE = ("template", "encoding", "locale", "localeProvider", "localeCollate", "localeCType", "icuLocale")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ class Wanted:
     """What is asked for, checked.
 
     :param settings: further fields of ``Database.spec`` in the API's own words.
+    :param reclaim_policy: what becomes of role and database when somebody else deletes their objects.
+    :param adopt: whether a database of another owner may be taken over.
+    :param wait: whether to wait for CloudNativePG and to log in at the end.
     """
 
     cluster: str
@@ -55,7 +59,10 @@ class Wanted:
     role_api: str = "auto"
     connection_limit: int = -1
     settings: dict[str, Any] = field(default_factory=dict)
+    reclaim_policy: str = "retain"
+    adopt: bool = False
     create_namespace: bool = True
+    wait: bool = True
     timeout: int = 120
 
     @property
@@ -83,6 +90,12 @@ class Wanted:
     @property
     def mirror_ref(self) -> Ref:
         return Ref("v1", "Secret", self.secret, self.namespace)
+
+    @property
+    def connections(self) -> int:
+        """Connections the application may have at once; -1 for no limit."""
+        limits = [limit for limit in (self.connection_limit, self.settings.get("connectionLimit", -1)) if limit >= 0]
+        return min(limits, default=-1)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -140,6 +153,23 @@ def for_cluster(objects: list[Object], cluster: str) -> list[Object]:
     return [obj for obj in objects if ((obj.get("spec") or {}).get("cluster") or {}).get("name") == cluster]
 
 
+def role_secret_of(spec: Object | None) -> str:
+    """Name of the Secret that a role's description points to; empty when there is none."""
+    return str(((spec or {}).get("passwordSecret") or {}).get("name") or "")
+
+
+def password_of_mirror(wanted: Wanted, mirror: Object | None) -> str:
+    """The password an application's Secret holds for this role and database, whoever made it; empty when none."""
+    if text_of(mirror, "username") == wanted.owner and text_of(mirror, "password"):
+        return text_of(mirror, "password")
+    try:
+        parts = urlsplit(text_of(mirror, "DATABASE_URL"))
+    except ValueError:
+        return ""
+    same = unquote(parts.username or "") == wanted.owner and unquote(parts.path[1:]) == wanted.database
+    return unquote(parts.password or "") if same else ""
+
+
 def named(objects: list[Object], name: str) -> Object | None:
     """The object whose PostgreSQL name is ``name``, whatever it is called in Kubernetes."""
     return next((obj for obj in objects if obj["spec"].get("name") == name), None)
@@ -175,145 +205,6 @@ def inline_applied(cluster: Object | None, role: str, secret_version: str) -> bo
     )
 
 
-# -- refusing --------------------------------------------------------------------------------------------------
-def refuse_cluster(cluster: Object) -> None:
-    """:raises NeedsOperator: for a cluster that will not carry anything out until somebody decides otherwise."""
-    ref = Ref.of(cluster)
-    notes = annotations_of(cluster)
-    if notes.get("cnpg.io/hibernation") == "on":
-        raise NeedsOperator(
-            f"{ref} is hibernated.",
-            f"Wake it up: kubectl -n {ref.namespace} annotate cluster {ref.name} --overwrite cnpg.io/hibernation=off",
-        )
-    try:
-        fenced = json.loads(notes.get("cnpg.io/fencedInstances") or "[]")
-    except ValueError:
-        fenced = [notes["cnpg.io/fencedInstances"]]
-    if fenced:
-        raise NeedsOperator(
-            f"{ref} is fenced ({', '.join(map(str, fenced))}).",
-            f"Lift the fence when its reason is gone: kubectl cnpg fencing off {ref.name} '*' -n {ref.namespace}",
-        )
-    if ((cluster.get("spec") or {}).get("replica") or {}).get("enabled"):
-        raise NeedsOperator(
-            f"{ref} is a replica cluster: it cannot hold roles and databases of its own.",
-            "Give the application a database on the primary cluster.",
-        )
-
-
-def refuse_bootstrap(wanted: Wanted, cluster: Object) -> None:
-    """:raises StackError: for the role or database the cluster was bootstrapped with; it has one manager already."""
-    initdb = (((cluster.get("spec") or {}).get("bootstrap") or {}).get("initdb")) or {}
-    database = initdb.get("database") or "app"
-    owner = initdb.get("owner") or database
-    for what, name, taken in (("database", wanted.database, database), ("role", wanted.owner, owner)):
-        if name == taken:
-            raise StackError(
-                f"The {what} '{name}' was created with {wanted.cluster_ref} and belongs to it.",
-                f"Choose another {what}.",
-            )
-
-
-def refuse_taken(wanted: Wanted, roles: list[Object], databases: list[Object]) -> None:
-    """:raises NeedsOperator: when role or database belong to somebody else.
-
-    :param roles: the DatabaseRoles of this cluster.
-    :param databases: the Databases of this cluster.
-    """
-    role, database = named(roles, wanted.owner), named(databases, wanted.database)
-    for obj, what in ((role, f"role '{wanted.owner}'"), (database, f"database '{wanted.database}'")):
-        if obj is None:
-            continue
-        other = labels_of(obj).get(APP_LABEL)
-        if other and other != wanted.app:
-            raise NeedsOperator(
-                f"The {what} of {wanted.cluster_ref} belongs to application '{other}'.",
-                f"Give application '{wanted.app}' a role and a database of its own.",
-            )
-    if database is not None:
-        owner = database["spec"].get("owner")
-        if owner != wanted.owner:
-            raise NeedsOperator(
-                f"The database '{wanted.database}' of {wanted.cluster_ref} is owned by role '{owner}', "
-                f"not by '{wanted.owner}'.",
-                f"Set owner: {owner}, or choose another database; its objects would not follow a new owner.",
-            )
-        _refuse_immutable(wanted, database)
-    for other_database in databases:
-        if other_database["spec"].get("owner") == wanted.owner and other_database is not database:
-            raise NeedsOperator(
-                f"The role '{wanted.owner}' of {wanted.cluster_ref} also owns the database "
-                f"'{other_database['spec'].get('name')}'.",
-                "One role has one database: choose another owner.",
-            )
-    if role is not None:
-        _refuse_privileges(wanted, role["spec"])
-
-
-def _refuse_privileges(wanted: Wanted, spec: Object) -> None:
-    held = [privilege for privilege in _PRIVILEGES if spec.get(privilege)] + list(spec.get("inRoles") or [])
-    if held:
-        raise NeedsOperator(
-            f"The role '{wanted.owner}' of {wanted.cluster_ref} has more than an application needs: {', '.join(held)}.",
-            "Take it away there, or choose another owner.",
-        )
-
-
-def _refuse_immutable(wanted: Wanted, database: Object) -> None:
-    for key in _IMMUTABLE:
-        asked, has = wanted.settings.get(key), database["spec"].get(key)
-        if asked is not None and asked != has:
-            raise NeedsOperator(
-                f"{Ref.of(database)} has {key} {has or 'of the cluster'}, not {asked}; PostgreSQL cannot change it.",
-                "Create a new database with the new setting and restore a dump into it, or leave the setting as it is.",
-            )
-
-
-def refuse_inline(wanted: Wanted, entry: Object) -> None:
-    """:raises NeedsOperator: when an entry in the Cluster is no role for one application."""
-    _refuse_privileges(wanted, entry)
-
-
-def refuse_found(wanted: Wanted, found: dict[str, Any]) -> None:
-    """What stands in PostgreSQL without an object that describes it.
-
-    :param found: answer of :data:`LOOK_SQL`.
-    :raises NeedsOperator: when creating an object would take something over from somebody.
-    """
-    database, role = found.get("database"), found.get("role")
-    if database and database["owner"] != wanted.owner:
-        raise NeedsOperator(
-            f"{wanted.cluster_ref} already has a database '{wanted.database}', owned by role '{database['owner']}'.",
-            f"Set owner: {database['owner']} if it is this application's, or choose another database.",
-        )
-    if not role:
-        return
-    _refuse_privileges(wanted, {**role, "inRoles": role["memberships"]})
-    foreign = sorted(set(role["databases"]) - {wanted.database})
-    if foreign:
-        raise NeedsOperator(
-            f"{wanted.cluster_ref} already has a role '{wanted.owner}', which owns: {', '.join(foreign)}.",
-            "One role has one database: choose another owner.",
-        )
-
-
-#: What PostgreSQL itself knows of two names, as one JSON object; for psql, with the variables ``database``, ``owner``.
-LOOK_SQL = """
-select json_build_object(
-  'database', (select json_build_object('owner', pg_get_userbyid(datdba),
-                 'connections', (select count(*) from pg_stat_activity a where a.datid = d.oid))
-               from pg_database d where datname = :'database'),
-  'role', (select json_build_object(
-             'superuser', rolsuper, 'createdb', rolcreatedb, 'createrole', rolcreaterole,
-             'replication', rolreplication, 'bypassrls', rolbypassrls,
-             'memberships', (select coalesce(json_agg(g.rolname), '[]') from pg_auth_members m
-                             join pg_roles g on g.oid = m.roleid where m.member = r.oid),
-             'databases', (select coalesce(json_agg(datname), '[]') from pg_database where datdba = r.oid))
-           from pg_roles r where rolname = :'owner'));
-\\q
-"""
-
-
 # -- building --------------------------------------------------------------------------------------------------
 def encode(values: dict[str, str]) -> dict[str, str]:
     return {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
@@ -327,7 +218,9 @@ def build_namespace(wanted: Wanted) -> Object:
     }
 
 
-def build_role_secret(wanted: Wanted, name: str, password: str, secret_type: str) -> Object:
+def build_role_secret(
+    wanted: Wanted, name: str, password: str, secret_type: str, annotations: dict[str, str]
+) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -335,6 +228,7 @@ def build_role_secret(wanted: Wanted, name: str, password: str, secret_type: str
             "name": name,
             "namespace": wanted.cluster_namespace,
             "labels": {**wanted.labels, RELOAD_LABEL: "true"},
+            **({"annotations": annotations} if annotations else {}),
         },
         "type": secret_type,
         "data": encode({"username": wanted.owner, "password": password}),
@@ -353,7 +247,7 @@ def build_role(wanted: Wanted, name: str, secret: str) -> Object:
             "login": True,
             "connectionLimit": wanted.connection_limit,
             "passwordSecret": {"name": secret},
-            "databaseRoleReclaimPolicy": "retain",
+            "databaseRoleReclaimPolicy": wanted.reclaim_policy,
         },
     }
 
@@ -389,16 +283,17 @@ def build_database(wanted: Wanted, name: str) -> Object:
             "cluster": {"name": wanted.cluster},
             "name": wanted.database,
             "owner": wanted.owner,
-            "databaseReclaimPolicy": "retain",
+            "databaseReclaimPolicy": wanted.reclaim_policy,
             **wanted.settings,
         },
     }
 
 
-def build_mirror(wanted: Wanted, password: str, secret_type: str, source_version: str) -> Object:
+def build_mirror(wanted: Wanted, password: str, secret_type: str, version: str, restarted_for: str) -> Object:
     """The application's Secret.
 
-    :param source_version: stands for the credentials: it changes exactly when they do.
+    :param version: stands for the credentials: it changes exactly when they do.
+    :param restarted_for: the version that the application's workloads run with.
     """
     return {
         "apiVersion": "v1",
@@ -407,7 +302,7 @@ def build_mirror(wanted: Wanted, password: str, secret_type: str, source_version
             "name": wanted.secret,
             "namespace": wanted.namespace,
             "labels": wanted.labels,
-            "annotations": {SOURCE_ANNOTATION: source_version},
+            "annotations": {SOURCE_ANNOTATION: version, RESTARTED_ANNOTATION: restarted_for},
         },
         "type": secret_type,
         "data": encode(mirror_values(wanted, password)),

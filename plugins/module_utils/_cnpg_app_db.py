@@ -5,20 +5,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.railiance.stack.plugins.module_utils import _cnpg, _cnpg_proof
+from ansible_collections.railiance.stack.plugins.module_utils import _cnpg, _cnpg_proof, _cnpg_refuse, _workloads
 from ansible_collections.railiance.stack.plugins.module_utils._cnpg import API, Wanted
+from ansible_collections.railiance.stack.plugins.module_utils._cnpg_look import (
+    ADOPT_SQL,
+    APP_SQL,
+    isolation,
+    look,
+    psql,
+)
+from ansible_collections.railiance.stack.plugins.module_utils._cnpg_operator import (
+    NUDGE_ANNOTATION,
+    wait_applied,
+    wait_role,
+    write_entry,
+)
 from ansible_collections.railiance.stack.plugins.module_utils._dsn import generate_password
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
 from ansible_collections.railiance.stack.plugins.module_utils._jobs import run_job
 from ansible_collections.railiance.stack.plugins.module_utils._kube import (
-    Conflict,
     Kube,
     Object,
     Ref,
@@ -30,9 +43,11 @@ from ansible_collections.railiance.stack.plugins.module_utils._plan import Actio
 
 #: Fields of a namespace are also applied by others of this collection: each has a name of its own.
 MANAGER = "railiance.stack.cnpg_app_db"
-_NUDGE_ANNOTATION = "railiance.io/nudge"
 _PENDING = "known afterwards"
-_CONFLICT_RETRIES = 60
+#: Value of the annotation that counts restarts, while none of the workloads is known to have the new credentials.
+_NOBODY = "none"
+#: What this module keeps for itself in annotations: not part of a diff.
+_OWN_NOTES = (NUDGE_ANNOTATION, _cnpg.PROOF_ANNOTATION, _cnpg.RESTARTED_ANNOTATION, _cnpg.CHANGED_ANNOTATION)
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,7 @@ class World:
     :param databases: Databases of this cluster.
     :param inline: this role's entry in the Cluster.
     :param by_entry: whether the role is (or is to be) an entry in the Cluster instead of a DatabaseRole.
+    :param found: what PostgreSQL says, answer of :data:`_cnpg_look.APP_SQL`; ``None`` without a cluster.
     """
 
     cluster: Object | None
@@ -54,6 +70,7 @@ class World:
     role_secret_ref: Ref
     inline: Object | None
     by_entry: bool
+    found: dict[str, Any] | None
 
     def role(self, wanted: Wanted) -> Object | None:
         return _cnpg.named(self.roles, wanted.owner)
@@ -61,22 +78,45 @@ class World:
     def database(self, wanted: Wanted) -> Object | None:
         return _cnpg.named(self.databases, wanted.database)
 
+    @property
+    def secret_version(self) -> str:
+        return str(((self.role_secret or {}).get("metadata") or {}).get("resourceVersion"))
+
+    @property
+    def password(self) -> str:
+        return _cnpg.text_of(self.role_secret, "password")
+
 
 class AppDatabase:
     """One application's database.
 
     :param password: makes new passwords.
+    :param now: the time of day in seconds.
     """
 
-    def __init__(self, kube: Kube, wanted: Wanted, password: Callable[[], str] = generate_password) -> None:
+    def __init__(
+        self,
+        kube: Kube,
+        wanted: Wanted,
+        password: Callable[[], str] = generate_password,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         wanted.check()
         self.kube = kube
         self.wanted = wanted
-        self._password = password
+        self._new_password = password
+        self._now = now
         #: The proof that stands, recorded or new; ``None`` before the first one.
         self.proof: dict[str, Any] | None = None
+        #: What a change of credentials cost; ``None`` when they did not change.
+        self.rotation: dict[str, Any] | None = None
         #: Stands for the credentials the application's Secret holds.
         self.secret_version = ""
+        self.role_api = ""
+        self.warnings: list[str] = []
+        self._password = ""
+        self._old_passwords: list[str] = []
+        self._changed_at: float | None = None
 
     # -- reading ---------------------------------------------------------------------------------------------
     def read(self, present: bool = True) -> World:
@@ -87,50 +127,47 @@ class AppDatabase:
         cluster = kube.get(wanted.cluster_ref)
         if cluster is not None:
             cluster = self._healthy(cluster)
-        roles = _cnpg.for_cluster(kube.find(API, "DatabaseRole", wanted.cluster_namespace), wanted.cluster)
-        databases = _cnpg.for_cluster(kube.find(API, "Database", wanted.cluster_namespace), wanted.cluster)
-        _cnpg.refuse_taken(wanted, roles, databases)
+        all_roles = kube.find(API, "DatabaseRole", wanted.cluster_namespace)
+        all_databases = kube.find(API, "Database", wanted.cluster_namespace)
+        _cnpg_refuse.refuse_taken(wanted, all_roles, all_databases)
+        roles = _cnpg.for_cluster(all_roles, wanted.cluster)
         inline, role = _cnpg.inline_role(cluster, wanted.owner), _cnpg.named(roles, wanted.owner)
-        spec = inline or (role or {}).get("spec") or {}
-        secret_name = (spec.get("passwordSecret") or {}).get("name") or wanted.role_secret_name
+        secret_name = _cnpg.role_secret_of(inline or (role or {}).get("spec")) or wanted.role_secret_name
         secret_ref = Ref("v1", "Secret", secret_name, wanted.cluster_namespace)
         namespace = kube.get(wanted.namespace_ref)
         world = World(
             cluster=cluster,
             roles=roles,
-            databases=databases,
+            databases=_cnpg.for_cluster(all_databases, wanted.cluster),
             namespace=namespace,
             mirror=kube.get(wanted.mirror_ref) if namespace else None,
             role_secret=kube.get(secret_ref),
             role_secret_ref=secret_ref,
             inline=inline,
             by_entry=self._by_entry(cluster, inline, role) if present else inline is not None,
+            found=self._look(cluster) if cluster else None,
         )
+        self.role_api = "inline" if world.by_entry else "databaserole"
         self._refuse_secrets(world)
         return world
+
+    def _look(self, cluster: Object) -> dict[str, Any]:
+        return look(self.kube, cluster, APP_SQL, database=self.wanted.database, owner=self.wanted.owner)
 
     def _healthy(self, cluster: Object) -> Object:
         """The cluster, once it is healthy.
 
         :raises NeedsOperator: when it will not be.
         """
-        _cnpg.refuse_cluster(cluster)
-        _cnpg.refuse_bootstrap(self.wanted, cluster)
-
-        def healthy(obj: Object | None) -> bool:
-            return ((obj or {}).get("status") or {}).get("phase") == _cnpg.HEALTHY
-
-        if healthy(cluster):
+        _cnpg_refuse.refuse_cluster(cluster)
+        _cnpg_refuse.refuse_bootstrap(self.wanted, cluster)
+        if _cnpg_refuse.healthy(cluster):
             return cluster
-        ref = self.wanted.cluster_ref
+        ref, seconds = self.wanted.cluster_ref, self.wanted.timeout
         try:
-            return self.kube.wait(ref, healthy, "become healthy", timeout=self.wanted.timeout) or cluster
+            return self.kube.wait(ref, _cnpg_refuse.healthy, "become healthy", timeout=seconds) or cluster
         except Timeout as error:
-            phase = (cluster.get("status") or {}).get("phase") or "no phase yet"
-            raise StackError(
-                f"{ref} is not healthy: {phase}.",
-                f"Look at it with: kubectl -n {ref.namespace} describe cluster {ref.name}",
-            ) from error
+            raise _cnpg_refuse.unhealthy(self.kube.get(ref), ref, seconds) from error
 
     def _by_entry(self, cluster: Object | None, inline: Object | None, role: Object | None) -> bool:
         wanted = self.wanted
@@ -146,7 +183,7 @@ class AppDatabase:
                     f"The role '{wanted.owner}' is managed inline in {wanted.cluster_ref}.",
                     "Remove its entry from spec.managed.roles (the role stays), or do not ask for a DatabaseRole.",
                 )
-            _cnpg.refuse_inline(wanted, inline)
+            _cnpg_refuse.refuse_privileges(wanted, inline)
             return True
         if role is not None:
             return False
@@ -177,49 +214,30 @@ class AppDatabase:
                     "Rename that Secret, or choose another secret_name.",
                 )
 
-    def look(self, world: World) -> dict[str, Any]:
-        """What PostgreSQL itself knows: ``{database: {owner, connections} | None, role: {…} | None}``."""
-        wanted = self.wanted
-        primary = ((world.cluster or {}).get("status") or {}).get("currentPrimary")
-        command = ["psql", "-X", "-A", "-t", "-q", "-d", "postgres", "-v", "ON_ERROR_STOP=1"]
-        command += ["-v", f"database={wanted.database}", "-v", f"owner={wanted.owner}", "-f", "-"]
-        done = self.kube.exec(
-            wanted.cluster_namespace,
-            str(primary),
-            command,
-            container="postgres",
-            stdin=_cnpg.LOOK_SQL,
-            timeout=30,
-        )
-        try:
-            found: dict[str, Any] = json.loads(done.stdout)
-        except ValueError as error:
-            raise StackError(
-                f"Could not look into {wanted.cluster_ref}: psql in Pod {primary} ended with {done.rc}.",
-                f"Look at it with: kubectl -n {wanted.cluster_namespace} logs {primary}",
-                rc=done.rc,
-                stderr=done.stderr,
-            ) from error
-        return found
-
     # -- present ---------------------------------------------------------------------------------------------
-    def plan_present(self, rotate: bool = False) -> Plan:
-        world, wanted = self.read(), self.wanted
-        described = (world.role(wanted) or world.inline) and world.database(wanted)
-        if world.cluster is not None and not described:
-            _cnpg.refuse_found(wanted, self.look(world))
-        plan = Plan()
+    def plan_present(self, rotate: bool = False, generation: int | None = None) -> Plan:
+        """
+        :param rotate: whether the password is replaced.
+        :param generation: replaces it when higher than that of the password in use.
+        """
+        world, wanted, plan = self.read(), self.wanted, Plan()
+        database = world.database(wanted)
+        if world.found is not None:
+            described = database is not None and database["spec"].get("owner") == wanted.owner
+            _cnpg_refuse.refuse_found(wanted, world.found, described)
+            _cnpg_refuse.refuse_capacity(wanted, world.found)
         if world.cluster is None:
             plan.add(self._missing_cluster())
         self._plan_namespace(plan, world)
-        password = self._plan_role_secret(plan, world, rotate)
+        self._plan_role_secret(plan, world, rotate, generation)
         if world.by_entry:
             self._plan_inline_role(plan, world)
         else:
             self._plan_role(plan, world)
+        self._plan_adoption(plan, world)
         self._plan_database(plan, world)
-        self._plan_mirror(plan, world, password)
-        self._plan_proof(plan, world)
+        restart_due = self._plan_mirror(plan, world)
+        self._plan_proof(plan, world, restart_due)
         return plan
 
     def _missing_cluster(self) -> Step:
@@ -239,24 +257,49 @@ class AppDatabase:
         note = "the namespace is created" if world.namespace is None else ""
         self._converge(plan, world.namespace, _cnpg.build_namespace(wanted), note=note)
 
-    def _plan_role_secret(self, plan: Plan, world: World, rotate: bool) -> str:
-        """:returns: the password that will be valid."""
+    def _plan_role_secret(self, plan: Plan, world: World, rotate: bool, generation: int | None) -> None:
         live, ref = world.role_secret, world.role_secret_ref
-        password = _cnpg.text_of(live, "password")
-        fresh = rotate or not password
-        if fresh:
-            password = self._password()
+        notes = _cnpg.annotations_of(live)
+        kept = {k: notes[k] for k in (_cnpg.GENERATION_ANNOTATION, _cnpg.CHANGED_ANNOTATION) if k in notes}
+        rotate = self._rotates(world, rotate, generation)
+        of_mirror = _cnpg.password_of_mirror(self.wanted, world.mirror)
+        self._password, note = world.password, ""
+        if rotate:
+            self._password, note = self._new_password(), "a new password is generated"
+            kept[_cnpg.CHANGED_ANNOTATION] = datetime.fromtimestamp(self._now(), UTC).isoformat()
+        elif not self._password and of_mirror:
+            self._password, note = of_mirror, "with the password that the application has"
+        elif not self._password:
+            self._password, note = self._new_password(), "a new password is generated"
+        if generation is not None:
+            kept[_cnpg.GENERATION_ANNOTATION] = str(generation)
+        self._old_passwords = [p for p in dict.fromkeys((world.password, of_mirror)) if p and p != self._password]
+        with contextlib.suppress(ValueError):  # of a password that was never replaced there is no time
+            self._changed_at = datetime.fromisoformat(kept.get(_cnpg.CHANGED_ANNOTATION, "")).timestamp()
         secret_type = (live or {}).get("type") or "kubernetes.io/basic-auth"
-        desired = _cnpg.build_role_secret(self.wanted, ref.name, password, secret_type)
+        desired = _cnpg.build_role_secret(self.wanted, ref.name, self._password, secret_type, kept)
 
         def do() -> None:
             self.kube.apply(desired, manager=MANAGER)
             if world.role(self.wanted) is not None or world.inline is not None:
                 self._wait_role(world)
 
-        note = "a new password is generated" if fresh else ""
         self._converge(plan, live, desired, do=do, note=note)
-        return password
+
+    def _rotates(self, world: World, rotate: bool, generation: int | None) -> bool:
+        has = int(_cnpg.annotations_of(world.role_secret).get(_cnpg.GENERATION_ANNOTATION) or 0)
+        if generation is not None and generation < has:
+            raise StackError(
+                f"generation {generation} is asked for, and the password of role '{self.wanted.owner}' is of "
+                f"generation {has}.",
+                f"A password never comes back: use {has}, or {has + 1} for a new one.",
+            )
+        replaced = bool(world.password) and (rotate or (generation is not None and generation > has))
+        if replaced and not self.wanted.wait:
+            raise StackError(
+                "A rotation without waiting would lock the application out.", "Set wait: true, or do not rotate."
+            )
+        return replaced
 
     def _plan_role(self, plan: Plan, world: World) -> None:
         live = world.role(self.wanted)
@@ -267,20 +310,18 @@ class AppDatabase:
             self.kube.apply(desired, manager=MANAGER)
             self._wait_role(world)
 
-        version = ((world.role_secret or {}).get("metadata") or {}).get("resourceVersion")
         changed = self._converge(plan, live, desired, do=do, dry_run=world.cluster is not None)
         pending = _targets(plan, world.role_secret_ref)
-        if not changed and not pending and not _cnpg.role_applied(live, str(version)):
+        if not changed and not pending and not _cnpg.role_applied(live, world.secret_version):
             plan.add(_waiting(desired, lambda: self._wait_role(world)))
 
     def _plan_inline_role(self, plan: Plan, world: World) -> None:
         wanted = self.wanted
         entry = _cnpg.build_inline_role(wanted, world.inline, world.role_secret_ref.name)
         target = f"{wanted.cluster_ref} (spec.managed.roles, {wanted.owner})"
-        version = str(((world.role_secret or {}).get("metadata") or {}).get("resourceVersion"))
         if world.inline is not None and _cnpg.covers(world.inline, entry):
             if not _targets(plan, world.role_secret_ref) and not _cnpg.inline_applied(
-                world.cluster, wanted.owner, version
+                world.cluster, wanted.owner, world.secret_version
             ):
                 plan.add(Step("run", target, do=lambda: self._wait_role(world), note="not applied yet"))
             return
@@ -292,10 +333,27 @@ class AppDatabase:
             )
 
         def do() -> None:
-            self._write_entry(lambda live: _cnpg.build_inline_role(wanted, live, world.role_secret_ref.name))
+            write_entry(
+                self.kube, wanted, lambda live: _cnpg.build_inline_role(wanted, live, world.role_secret_ref.name)
+            )
             self._wait_role(world)
 
         plan.add(Step("update" if world.inline else "create", target, world.inline, entry, do))
+
+    def _plan_adoption(self, plan: Plan, world: World) -> None:
+        """What the old owner owns in the database changes hands before the database does, so that a run that is cut
+        off in between finds the old owner still there and does it again."""
+        wanted, cluster = self.wanted, world.cluster
+        old_owner = ((world.found or {}).get("database") or {}).get("owner")
+        if cluster is None or not old_owner or old_owner == wanted.owner:
+            return
+
+        def do() -> None:
+            psql(self.kube, cluster, ADOPT_SQL, {"owner": wanted.owner, "old_owner": old_owner}, wanted.database)
+
+        target = f"Database {wanted.database} of {wanted.cluster_ref}"
+        note = "what the old owner owns in it is handed over"
+        plan.add(Step("update", target, {"owner": old_owner}, {"owner": wanted.owner}, do, note))
 
     def _plan_database(self, plan: Plan, world: World) -> None:
         live = world.database(self.wanted)
@@ -305,43 +363,123 @@ class AppDatabase:
 
         def do() -> None:
             self.kube.apply(desired, manager=MANAGER)
-            self._wait_applied(ref, _cnpg.applied)
+            self._wait_applied(ref)
 
         changed = self._converge(plan, live, desired, do=do, dry_run=world.cluster is not None)
         if not changed and not _cnpg.applied(live):
-            plan.add(_waiting(desired, lambda: self._wait_applied(ref, _cnpg.applied)))
+            plan.add(_waiting(desired, lambda: self._wait_applied(ref)))
 
-    def _plan_mirror(self, plan: Plan, world: World, password: str) -> None:
-        wanted, live = self.wanted, world.mirror
+    def _plan_mirror(self, plan: Plan, world: World) -> bool:
+        """:returns: whether pods run, or may run, with other credentials than the Secret will hold."""
+        wanted, live, password = self.wanted, world.mirror, self._password
         secret_type = (live or {}).get("type") or "Opaque"
+        notes = _cnpg.annotations_of(live)
+        has, runs = notes.get(_cnpg.SOURCE_ANNOTATION, ""), notes.get(_cnpg.RESTARTED_ANNOTATION)
         same = _cnpg.covers((live or {}).get("data"), _cnpg.encode(_cnpg.mirror_values(wanted, password)))
-        version = _cnpg.annotations_of(live).get(_cnpg.SOURCE_ANNOTATION, "") if same else ""
+        replaced = live is not None and not same and _cnpg.password_of_mirror(wanted, live) != password
+        users: list[_workloads.User] = []
+        if same and has:
+            version = has
+            due = runs not in (None, version)
+        else:
+            version = "" if _targets(plan, world.role_secret_ref) else world.secret_version
+            if replaced and version == has:
+                # Somebody else wrote the Secret, and pods may have read that: the right values get a new version.
+                version = f"{version}.{(live or {})['metadata']['resourceVersion']}"
+            due = replaced
+        if live is None or "." in version:
+            self._changed_at = None
+        if due or live is None:
+            users = _workloads.users(self.kube, wanted.namespace, wanted.secret)
+            due = due or any(user.version != (version or _PENDING) for user in users)
         self.secret_version = version or _PENDING
+        restarted_for = (runs if same and runs else _NOBODY) if due else self.secret_version
 
         def do() -> None:
             if not version:
                 source = self.kube.get(world.role_secret_ref) or {}
                 self.secret_version = str(source["metadata"]["resourceVersion"])
-            self.kube.apply(_cnpg.build_mirror(wanted, password, secret_type, self.secret_version), manager=MANAGER)
+            runs_with = restarted_for if due else self.secret_version
+            self.kube.apply(
+                _cnpg.build_mirror(wanted, password, secret_type, self.secret_version, runs_with), manager=MANAGER
+            )
 
-        desired = _cnpg.build_mirror(wanted, password, secret_type, self.secret_version)
+        desired = _cnpg.build_mirror(wanted, password, secret_type, self.secret_version, restarted_for)
+        if same and has and runs is None:
+            desired["metadata"]["annotations"].pop(_cnpg.RESTARTED_ANNOTATION)
         self._converge(plan, live, desired, do=do, note="" if live else "for the application")
+        if due and wanted.wait:
+            self._plan_restart(plan, users)
+        return due
 
-    def _plan_proof(self, plan: Plan, world: World) -> None:
-        """A change always asks for a new proof; otherwise the recorded one stands if it was made for what is there."""
+    def _plan_restart(self, plan: Plan, users: list[_workloads.User]) -> None:
+        """New pods wherever the credentials are used, then a wait until they serve."""
+        wanted = self.wanted
+        started = [user for user in users if user.version == self.secret_version]
+        stale = [user for user in users if user.version != self.secret_version]
+        name = _workloads.VERSION_ANNOTATION + wanted.secret
+
+        def restart(user: _workloads.User) -> Callable[[], None]:
+            return lambda: _workloads.restart(self.kube, user, wanted.secret, self.secret_version)
+
+        def wait() -> None:
+            for user in stale:
+                if user.ready:
+                    _workloads.wait_rolled_out(self.kube, user, wanted.timeout)
+                else:
+                    self.warnings.append(f"{user.ref} was not available before its restart and is not waited for.")
+            for user in started:
+                try:
+                    _workloads.wait_rolled_out(self.kube, user, wanted.timeout)
+                except Timeout as error:
+                    self.warnings.append(error.message)
+
+        for user in stale:
+            before, after = {name: user.version or None}, {name: self.secret_version}
+            plan.add(Step("update", str(user.ref), before, after, restart(user), "restarted with the new credentials"))
+        if any(user.ready for user in stale) or any(not user.ready for user in started):
+            plan.add(Step("run", f"Workloads of {wanted.namespace_ref}", do=wait, note="wait until the new pods serve"))
+        self.rotation = {"restarted": [str(user.ref) for user in users]}
+
+    def _plan_proof(self, plan: Plan, world: World, restart_due: bool) -> None:
+        """A change always asks for a new proof; otherwise the recorded one stands if it was made for what is there.
+
+        Who may connect is looked at in every run: a restore into the same cluster opens a database again.
+        """
+        wanted, found = self.wanted, world.found
         recorded = _recorded(world.mirror)
-        if world.cluster and not plan.changed and recorded.get("key") == self._key(world, world.cluster):
-            self.proof = recorded["proof"]
+        closed = (
+            found is not None
+            and bool(found["database"] and found["role"])
+            and not found["database"]["public_connect"]
+            and found["role"]["login"]
+        )
+        if found and closed and recorded:
+            self.proof = {**recorded["proof"], **isolation(found)}
+        if not wanted.wait:
             return
-        target = f"Database {self.wanted.database} of {self.wanted.cluster_ref}"
-        expected = {"connect": [self.wanted.owner], "login": self.wanted.owner}
+        current = world.cluster is not None and recorded.get("key") == self._key(world, world.cluster)
+        if closed and current and not plan.changed and not restart_due:
+            return
+        target = f"Database {wanted.database} of {wanted.cluster_ref}"
+        expected = {"connect": [wanted.owner], "login": wanted.owner}
         note = "revoke CONNECT from PUBLIC as the owner, log in as the application does"
-        plan.add(Step("run", target, after=expected, do=self._prove, note=note))
+
+        def do() -> None:
+            if restart_due:
+                self._account()
+            self._prove()
+
+        plan.add(Step("run", target, after=expected, do=do, note=note))
 
     def _key(self, world: World, cluster: Object) -> dict[str, Any]:
-        version = str(((world.role_secret or {}).get("metadata") or {}).get("resourceVersion"))
         role, database = world.role(self.wanted), world.database(self.wanted)
-        return _cnpg_proof.proof_key(self.wanted, cluster, role, database, version)
+        return _cnpg_proof.proof_key(self.wanted, cluster, role, database, world.secret_version)
+
+    def _account(self) -> None:
+        """What the change of credentials cost: from the new password in PostgreSQL to the last pod that has it."""
+        window = None if self._changed_at is None else round(max(0.0, self._now() - self._changed_at), 1)
+        self.rotation = {**(self.rotation or {"restarted": []}), "window_seconds": window}
 
     def _prove(self) -> None:
         wanted, world = self.wanted, self.read()
@@ -353,21 +491,24 @@ class AppDatabase:
         outcome = run_job(
             self.kube, job, _cnpg_proof.CONTAINER, timeout=wanted.timeout, last_word=_cnpg_proof.last_word
         )
-        self.proof = _cnpg_proof.parse_proof(wanted, outcome)
+        self.proof = _cnpg_proof.parse_proof(wanted, outcome, self._password)
+        if self.rotation is not None:
+            refused = [_cnpg_proof.refuses(self.kube, cluster, wanted, password) for password in self._old_passwords]
+            self.rotation.update(new_login="accepted", old_login="refused" if refused else "not known")
         record = {"key": self._key(world, cluster), "proof": self.proof}
-        text = json.dumps(record, sort_keys=True)
-        self.kube.patch(wanted.mirror_ref, {"metadata": {"annotations": {_cnpg.PROOF_ANNOTATION: text}}})
+        notes = {
+            _cnpg.PROOF_ANNOTATION: json.dumps(record, sort_keys=True),
+            _cnpg.RESTARTED_ANNOTATION: self.secret_version,
+        }
+        self.kube.patch(wanted.mirror_ref, {"metadata": {"annotations": notes}})
 
     # -- absent ----------------------------------------------------------------------------------------------
     def plan_absent(self, drop_data: bool) -> Plan:
         """What belongs to the application goes; role and database themselves only with ``drop_data``."""
         world, wanted, plan = self.read(present=False), self.wanted, Plan()
         database, role = world.database(wanted), world.role(wanted)
-        if drop_data and world.cluster is not None and database is None and self.look(world)["database"]:
-            raise NeedsOperator(
-                f"The database '{wanted.database}' of {wanted.cluster_ref} still exists, but no object describes it.",
-                "Run with state: present first, then with state: absent and drop_data: true.",
-            )
+        if drop_data and world.found is not None:
+            self._refuse_drop(world, world.found)
         if world.mirror is not None and _cnpg.APP_LABEL in _cnpg.labels_of(world.mirror):
             self._delete(plan, world.mirror)
         if _cnpg.labels_of(world.namespace).get(_cnpg.CLIENT_LABEL) == wanted.cluster:
@@ -381,6 +522,26 @@ class AppDatabase:
         if world.role_secret is not None and _cnpg.APP_LABEL in _cnpg.labels_of(world.role_secret):
             self._delete(plan, world.role_secret)
         return plan
+
+    def _refuse_drop(self, world: World, found: dict[str, Any]) -> None:
+        wanted = self.wanted
+        left = {
+            f"The database '{wanted.database}'": found["database"] and world.database(wanted) is None,
+            f"The role '{wanted.owner}'": found["role"] and world.role(wanted) is None and world.inline is None,
+        }
+        for what, undescribed in left.items():
+            if undescribed:
+                raise NeedsOperator(
+                    f"{what} of {wanted.cluster_ref} still exists, but no object describes it.",
+                    "Run with state: present first, then with state: absent and drop_data: true.",
+                )
+        connections = (found["database"] or {}).get("connections")
+        if connections:
+            raise NeedsOperator(
+                f"The database '{wanted.database}' of {wanted.cluster_ref} cannot be dropped: {connections} "
+                "connections use it.",
+                f"Stop what uses it: kubectl -n {wanted.namespace} scale deployment --all --replicas=0",
+            )
 
     def _delete(self, plan: Plan, live: Object) -> None:
         ref = Ref.of(live)
@@ -411,7 +572,7 @@ class AppDatabase:
         plan.add(Step("delete", str(ref), _shown(live), None, do, note=what))
 
     def _explain_terminating(self, world: World, ref: Ref) -> StackError:
-        found = self.look(world) if world.cluster is not None else {}
+        found = self._look(world.cluster) if world.cluster is not None else {}
         connections = (found.get("database") or {}).get("connections") or 0
         kept = sorted(set((found.get("role") or {}).get("databases") or []))
         if ref.kind == "Database" and connections:
@@ -439,9 +600,10 @@ class AppDatabase:
 
         def do() -> None:
             if drop:
-                self._write_entry(lambda live: {**(live or {"name": wanted.owner}), "ensure": "absent"})
-                self._wait_dropped(world)
-            self._write_entry(lambda live: None)
+                entry = {"name": wanted.owner}
+                write_entry(self.kube, wanted, lambda live: {**(live or entry), "ensure": "absent"})
+                self._wait_dropped()
+            write_entry(self.kube, wanted, lambda live: None)
 
         target = f"{wanted.cluster_ref} (spec.managed.roles, {wanted.owner})"
         note = "the role is dropped" if drop else "the role is kept in PostgreSQL"
@@ -476,91 +638,22 @@ class AppDatabase:
         return True
 
     def _wait_role(self, world: World) -> None:
-        """Until the role stands in PostgreSQL with the password its Secret holds now."""
-        wanted = self.wanted
-        secret = self.kube.get(world.role_secret_ref) or {}
-        version = str(secret["metadata"]["resourceVersion"])
-        if not world.by_entry:
-            live = world.role(wanted)
-            name = live["metadata"]["name"] if live else wanted.object_name
-            ref = Ref(API, "DatabaseRole", name, wanted.cluster_namespace)
-            self._wait_applied(ref, lambda role: _cnpg.role_applied(role, version))
-            return
-        try:
-            self.kube.wait(
-                wanted.cluster_ref,
-                lambda cluster: _cnpg.inline_applied(cluster, wanted.owner, version),
-                f"apply role {wanted.owner}",
-                timeout=wanted.timeout,
-                interval=0.1,
-            )
-        except Timeout as error:
-            status = (self.kube.get(wanted.cluster_ref) or {}).get("status") or {}
-            refused = (status.get("managedRolesStatus") or {}).get("cannotReconcile") or {}
-            reasons = "; ".join(refused.get(wanted.owner) or []) or "CloudNativePG gives no reason"
-            raise StackError(
-                f"The inline role '{wanted.owner}' was not applied within {wanted.timeout} s: {reasons}.",
-                f"Look at it with: kubectl -n {wanted.cluster_namespace} describe cluster {wanted.cluster}",
-            ) from error
+        live = world.role(self.wanted)
+        name = live["metadata"]["name"] if live else self.wanted.object_name
+        if self.wanted.wait:
+            wait_role(self.kube, self.wanted, None if world.by_entry else name, world.role_secret_ref)
 
-    def _wait_dropped(self, world: World) -> None:
+    def _wait_applied(self, ref: Ref) -> None:
+        if self.wanted.wait:
+            wait_applied(self.kube, self.wanted, ref, _cnpg.applied)
+
+    def _wait_dropped(self) -> None:
         self.kube.wait(
             self.wanted.cluster_ref,
-            lambda cluster: self.look(world)["role"] is None,
+            lambda cluster: cluster is None or self._look(cluster)["role"] is None,
             f"drop role {self.wanted.owner}",
             timeout=self.wanted.timeout,
             interval=1,
-        )
-
-    def _wait_applied(self, ref: Ref, ready: Callable[[Object | None], bool]) -> None:
-        """Until CloudNativePG has carried an object out.
-
-        It looks at a failed object again only after 30 s, or when the object changes. The first failure of a new role
-        is ordinary (the operator has yet to allow the instance to read the new Secret), so the object is touched.
-        """
-        next_nudge, delay, nudges = time.monotonic() + 0.2, 0.4, 0
-
-        def ready_or_nudge(obj: Object | None) -> bool:
-            nonlocal next_nudge, delay, nudges
-            if ready(obj):
-                return True
-            failed = ((obj or {}).get("status") or {}).get("applied") is False
-            if failed and time.monotonic() >= next_nudge:
-                nudges += 1
-                self.kube.patch(ref, {"metadata": {"annotations": {_NUDGE_ANNOTATION: str(nudges)}}})
-                next_nudge, delay = time.monotonic() + delay, min(delay * 2, 5)
-            return False
-
-        try:
-            self.kube.wait(ref, ready_or_nudge, "become applied", timeout=self.wanted.timeout, interval=0.1)
-        except Timeout as error:
-            status = (self.kube.get(ref) or {}).get("status") or {}
-            message = status.get("message") or "CloudNativePG has not looked at it"
-            raise StackError(
-                f"{ref} was not applied within {self.wanted.timeout} s: {message}.",
-                f"Look at it with: kubectl -n {ref.namespace} describe {ref.kind.lower()} {ref.name}",
-            ) from error
-
-    def _write_entry(self, change: Callable[[Object | None], Object | None]) -> None:
-        """Change one entry of ``spec.managed.roles``. The list is one value to Kubernetes: whoever writes it writes
-        everybody's roles, so it is read, changed and written under its version, again when somebody was faster."""
-        wanted = self.wanted
-        for attempt in range(_CONFLICT_RETRIES):
-            cluster = self.kube.get(wanted.cluster_ref)
-            if cluster is None:
-                raise NeedsOperator(f"{wanted.cluster_ref} does not exist.", "Let the platform layer create it first.")
-            live = _cnpg.inline_role(cluster, wanted.owner)
-            entry = change(live)
-            if entry == live:
-                return
-            try:
-                self.kube.replace(_cnpg.with_inline_role(cluster, wanted.owner, entry))
-                return
-            except Conflict:
-                # Jitter, so that writers who met once do not meet again.
-                time.sleep(random.uniform(0.02, 0.1) * min(attempt + 1, 10))  # noqa: S311
-        raise StackError(
-            f"{wanted.cluster_ref} was changed by others {_CONFLICT_RETRIES} times in a row.", "Run again later."
         )
 
 
@@ -573,11 +666,7 @@ def _shown(obj: Object | None) -> Object | None:
     found = comparable(obj)
     if found is None:
         return None
-    kept = {
-        key: value
-        for key, value in _cnpg.annotations_of(found).items()
-        if key not in (_NUDGE_ANNOTATION, _cnpg.PROOF_ANNOTATION)
-    }
+    kept = {key: value for key, value in _cnpg.annotations_of(found).items() if key not in _OWN_NOTES}
     meta = {key: value for key, value in found["metadata"].items() if key != "annotations"}
     return {**found, "metadata": {**meta, **({"annotations": kept} if kept else {})}}
 

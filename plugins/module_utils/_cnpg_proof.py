@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 from ansible_collections.railiance.stack.plugins.module_utils._cnpg import Wanted
+from ansible_collections.railiance.stack.plugins.module_utils._cnpg_look import APP_SQL, isolation
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
 from ansible_collections.railiance.stack.plugins.module_utils._jobs import Outcome, build_job, job_name
-from ansible_collections.railiance.stack.plugins.module_utils._kube import Object
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref
 
 CONTAINER = "psql"
 _MARK = "railiance-database-proof "
 #: Seconds that name resolution and network policies get to learn of a new pod.
 _REACHABLE_SECONDS = 30
 _POSTGRES_UID = 26
+_MASK = "********"
+#: PostgreSQL's words for no free connection: of the server, of the role, of the database.
+_FULL = ("too many clients", "remaining connection slots", "too many connections for")
 
 # Kubernetes reads $(NAME) and $$ in env values, so the quotes of this block are $do$.
 _CLOSE_SQL = """
@@ -32,31 +37,16 @@ begin
     perform set_config('railiance.closed_now', 'true', false);
   end if;
 end
-$do$
+$do$;
 """
-_PROOF_SQL = """
-select 'railiance-database-proof ' || json_build_object(
+_PROOF_SQL = f"""
+select '{_MARK}' || json_build_object(
   'user', current_user,
   'database', current_database(),
-  'server_version', split_part(current_setting('server_version'), ' ', 1),
-  'owner', pg_get_userbyid(d.datdba),
-  'acl', coalesce(d.datacl, acldefault('d', d.datdba))::text[],
-  'public_connect', exists (select from aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
-                            where a.grantee = 0 and a.privilege_type = 'CONNECT'),
   'closed_now', coalesce(current_setting('railiance.closed_now', true), '') = 'true',
-  'may_connect', (select coalesce(json_agg(rolname order by rolname), '[]') from pg_roles
-                  where rolcanlogin and not rolsuper and has_database_privilege(oid, d.oid, 'CONNECT')),
-  'superusers', (select coalesce(json_agg(rolname order by rolname), '[]') from pg_roles
-                 where rolcanlogin and rolsuper),
-  'privileges', (select array_remove(array[case when rolsuper then 'superuser' end,
-                   case when rolcreatedb then 'createdb' end, case when rolcreaterole then 'createrole' end,
-                   case when rolreplication then 'replication' end, case when rolbypassrls then 'bypassrls' end], null)
-                 from pg_roles where rolname = current_user),
-  'memberships', (select coalesce(json_agg(g.rolname order by g.rolname), '[]') from pg_auth_members m
-                  join pg_roles g on g.oid = m.roleid join pg_roles r on r.oid = m.member
-                  where r.rolname = current_user))
-from pg_database d where d.datname = current_database()
+  'look', {APP_SQL});
 """
+# The first login takes the parts, the second one the address; both as the application reads them.
 _SCRIPT = f"""
 tries=0
 until pg_isready -q -t 2; do
@@ -64,7 +54,8 @@ until pg_isready -q -t 2; do
   if [ "$tries" -ge {_REACHABLE_SECONDS} ]; then echo "$PGHOST:$PGPORT does not answer" >&2; exit 4; fi
   sleep 1
 done
-exec psql -X -q -A -t -w -v ON_ERROR_STOP=1 -c "$CLOSE_SQL" -c "$PROOF_SQL"
+printf '%s\\n' '\\getenv url DATABASE_URL' '\\connect :"url"' "$CLOSE_SQL" "$PROOF_SQL" |
+  psql -X -q -A -t -w -v ON_ERROR_STOP=1 -v database="$PGDATABASE" -v owner="$PGUSER" -f -
 """
 
 
@@ -94,6 +85,7 @@ def build_proof_job(wanted: Wanted, image: str, pull_secrets: list[Object]) -> O
         "PGHOST": "host",
         "PGPORT": "port",
         "PGDATABASE": "dbname",
+        "DATABASE_URL": "DATABASE_URL",
     }
     labels = {**wanted.labels, "app.kubernetes.io/name": "database-proof"}
     pod: Object = {
@@ -148,14 +140,24 @@ def last_word(log: str) -> int | None:
     return 0 if any(line.startswith(_MARK) and line.endswith("\n") for line in log.splitlines(keepends=True)) else None
 
 
-def parse_proof(wanted: Wanted, outcome: Outcome) -> dict[str, Any]:
+def parse_proof(wanted: Wanted, outcome: Outcome, password: str) -> dict[str, Any]:
     """The proof out of the Job's log.
 
+    :param password: never repeated, whatever the server or psql said.
     :raises StackError: when the login did not work or the database is not what it must be.
     """
     line = next((line for line in outcome.log.splitlines() if line.startswith(_MARK)), "")
     if outcome.rc != 0 or not line:
-        said = " ".join(outcome.log.split())[-600:] or f"nothing ({outcome.reason or 'no reason given'})"
+        said = " ".join(outcome.log.replace(password, _MASK).replace(quote(password, safe=""), _MASK).split())[-600:]
+        if any(words in said for words in _FULL):
+            raise NeedsOperator(
+                f"Role '{wanted.owner}' cannot log in to database '{wanted.database}', every connection is taken: "
+                f"{said}",
+                "Let fewer pods connect, or send this to the owner of the platform: "
+                f'"Please raise max_connections of {wanted.cluster_ref}."',
+                rc=outcome.rc,
+            )
+        said = said or f"nothing ({outcome.reason or 'no reason given'})"
         raise StackError(
             f"Role '{wanted.owner}' cannot log in to database '{wanted.database}' from namespace "
             f"'{wanted.namespace}': {said}",
@@ -163,29 +165,20 @@ def parse_proof(wanted: Wanted, outcome: Outcome) -> dict[str, Any]:
             f"between '{wanted.namespace}' and '{wanted.cluster_namespace}'.",
             rc=outcome.rc,
         )
-    proof: dict[str, Any] = json.loads(line[len(_MARK) :])
+    said_by_server: dict[str, Any] = json.loads(line[len(_MARK) :])
+    found = said_by_server.pop("look")
+    proof = {**said_by_server, "server_version": found["server_version"], **isolation(found)}
     _judge(wanted, proof)
     return proof
 
 
 def _judge(wanted: Wanted, proof: dict[str, Any]) -> None:
-    if proof["owner"] != wanted.owner:
-        raise NeedsOperator(
-            f"The database '{wanted.database}' is owned by role '{proof['owner']}', not by '{wanted.owner}'.",
-            f"Set owner: {proof['owner']}, or choose another database.",
-            proof=proof,
-        )
-    if proof["public_connect"]:
+    """What a look before the change could not foresee; the rest is refused before anything is changed."""
+    if proof["owner"] != wanted.owner or proof["public_connect"]:
         raise StackError(
-            f"Every role can still connect to the database '{wanted.database}'.",
+            f"The database '{wanted.database}' is owned by role '{proof['owner']}', and "
+            f"{'every role' if proof['public_connect'] else 'not every role'} can connect to it.",
             f"Look at its access list: {', '.join(proof['acl'])}",
-            proof=proof,
-        )
-    held = [*proof["privileges"], *proof["memberships"]]
-    if held:
-        raise NeedsOperator(
-            f"The role '{wanted.owner}' has more than an application needs: {', '.join(held)}.",
-            "Take it away in PostgreSQL, or choose another owner.",
             proof=proof,
         )
 
@@ -193,3 +186,31 @@ def _judge(wanted: Wanted, proof: dict[str, Any]) -> None:
 def others(wanted: Wanted, proof: dict[str, Any]) -> list[str]:
     """Login roles beside the owner and superusers that may connect: each was granted it by name."""
     return [role for role in proof["may_connect"] if role != wanted.owner]
+
+
+# The password comes on standard input: nothing else of a process in a pod is hidden from the node.
+_OLD_LOGIN = 'IFS= read -r PGPASSWORD; export PGPASSWORD; exec psql -X -w -q -h 127.0.0.1 -U "$1" -d "$2" -c "select 1"'
+
+
+def refuses(kube: Kube, cluster: Object, wanted: Wanted, password: str) -> bool:
+    """That PostgreSQL does not take an old password any more; asked in the primary's pod, over TCP.
+
+    :raises StackError: when it does.
+    """
+    ref = Ref.of(cluster)
+    done = kube.exec(
+        str(ref.namespace),
+        str((cluster.get("status") or {}).get("currentPrimary")),
+        ["sh", "-c", _OLD_LOGIN, "sh", wanted.owner, wanted.database],
+        container="postgres",
+        stdin=password,
+        timeout=30,
+    )
+    if done.rc != 0 and "password authentication failed" in done.stderr:
+        return True
+    raise StackError(
+        f"The old password of role '{wanted.owner}' was not refused by {ref}.",
+        "Look at its pg_hba rules: a rule that asks for no password comes before the one that does.",
+        rc=done.rc,
+        stderr=done.stderr,
+    )

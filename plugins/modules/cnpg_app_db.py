@@ -17,8 +17,12 @@ description:
   - The password is generated once and kept. It never leaves the cluster, is not returned and not shown in a diff.
   - The proof is recorded with the application's Secret. As long as role, database, credentials and cluster are the same
     (a restore makes another cluster, a failover another timeline) it stands, and nothing but reads happen.
+  - Who may connect and what the role may is read from PostgreSQL in every run, because a restore opens a database
+    again.
   - Objects that exist already, under whatever name, are taken over when role, owner and database agree, and refused
-    otherwise.
+    otherwise. A password that the application already has in its Secret is kept.
+  - New credentials come to the running application by a rolling restart of every Deployment, StatefulSet and DaemonSet
+    in its namespace that uses the Secret. A run that was cut off anywhere is completed by the next one.
 author:
   - The railiance.stack authors (@railiance)
 extends_documentation_fragment:
@@ -28,8 +32,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Changes are foretold by the server's own dry run. Whether a database exists that no object describes is read
-        with psql in the primary's pod.
+      - Changes are foretold by the server's own dry run. What PostgreSQL knows is read with psql in the primary's pod.
   diff_mode:
     support: full
     details: The values of Secrets are hidden.
@@ -76,10 +79,19 @@ options:
     default: false
   rotate:
     description:
-      - Generate a new password. Running pods keep their open connections and fail to open new ones until they are
-        restarted with the new Secret.
+      - Generate a new password, in every run with this option; O(generation) does so once.
+      - The order is the operator's Secret, the role, the application's Secret, the workloads that use it, then a login
+        with the new password and one with the old, which must be refused.
+      - A role has one password. Running pods keep their open connections and fail to open new ones until they are
+        replaced; how long that was is returned in RV(rotation).
     type: bool
     default: false
+  generation:
+    description:
+      - Generation of the password. A higher number than that of the password in use generates a new one, once; a lower
+        one is refused.
+      - A password that was made without a number is of generation 0.
+    type: int
   role_api:
     description:
       - How the role is described. V(auto) uses a C(DatabaseRole) where the cluster serves it (CloudNativePG 1.30) and
@@ -89,14 +101,52 @@ options:
     choices: [auto, databaserole, inline]
     default: auto
   connection_limit:
-    description: Connections the role may have at once; -1 for no limit.
+    description:
+      - Connections the role may have at once; -1 for no limit.
+      - More than the cluster has left is refused with the sentence to send to its owner.
+      - Left is what C(max_connections) leaves after the reserved ones, after the limits of other roles and after the
+        connections in use of those that have no limit.
     type: int
     default: -1
+  database_connection_limit:
+    description: Connections the database may have at once; -1 for no limit, and what is there when not given.
+    type: int
+  reclaim_policy:
+    description:
+      - What becomes of role and database when somebody else deletes their objects.
+      - With O(state=absent) only O(drop_data) decides.
+    type: str
+    choices: [retain, delete]
+    default: retain
+  adopt:
+    description:
+      - Take over a database that is owned by another role, with everything that role owns in it.
+      - The old role stays, without access. A database that is labelled as another application's is never taken.
+    type: bool
+    default: false
   encoding:
     description: Encoding of a new database; cannot be changed.
     type: str
   locale:
     description: Locale of a new database; cannot be changed.
+    type: str
+  locale_provider:
+    description: Locale provider of a new database; cannot be changed.
+    type: str
+  locale_collate:
+    description: Collation of a new database; cannot be changed.
+    type: str
+  locale_ctype:
+    description: Character classes of a new database; cannot be changed.
+    type: str
+  icu_locale:
+    description: ICU locale of a new database; cannot be changed.
+    type: str
+  icu_rules:
+    description: Additional ICU collation rules of a new database; cannot be changed.
+    type: str
+  builtin_locale:
+    description: Locale of the builtin provider of a new database; cannot be changed.
     type: str
   template:
     description: Template of a new database; cannot be changed.
@@ -121,12 +171,34 @@ options:
       schema:
         description: Schema of its objects.
         type: str
+  schemas:
+    description: Schemas of the database; those that are not named are left alone.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: Name of the schema.
+        type: str
+        required: true
+      owner:
+        description: Role that owns it; the database's owner when not given.
+        type: str
+      ensure:
+        description: Whether it is there.
+        type: str
+        choices: [present, absent]
+        default: present
   create_namespace:
     description: Create the application's namespace when it does not exist.
     type: bool
     default: true
+  wait:
+    description:
+      - Wait for the operator, and prove the login. Without it the next run that waits does both.
+    type: bool
+    default: true
   wait_timeout:
-    description: Seconds to wait for each of cluster, role, database and login.
+    description: Seconds to wait for each of cluster, role, database, workload and login.
     type: int
     default: 120
 """
@@ -148,6 +220,26 @@ EXAMPLES = r"""
     cluster: apps-pg
     app: vergabe-teilnahme
     role_api: inline
+
+- name: Give it a new password, once
+  railiance.stack.cnpg_app_db:
+    cluster: apps-pg
+    app: vergabe-teilnahme
+    generation: 2
+  register: database
+
+- name: Say what that cost
+  ansible.builtin.debug:
+    msg: "{{ database.rotation.window_seconds }} s in which new connections with the old password failed"
+  when: database.rotation
+
+- name: Take over a database that was made by hand
+  railiance.stack.cnpg_app_db:
+    cluster: apps-pg
+    app: legacy
+    database: legacy_production
+    owner: legacy
+    adopt: true
 
 - name: Remove the application with its data
   railiance.stack.cnpg_app_db:
@@ -194,10 +286,27 @@ server_version:
   returned: O(state=present)
   type: str
   sample: "17.5"
+role_api:
+  description: How the role is described, C(databaserole) or C(inline).
+  returned: always
+  type: str
+rotation:
+  description:
+    - What a change of the application's credentials did; V(none) when they did not change.
+    - RV(rotation.window_seconds) is measured from the new password in PostgreSQL to the last workload that has it. In
+      that time a pod that opens a new connection fails; open ones last. V(none) when it is not known.
+    - RV(rotation.old_login) is C(not known) when a run completes what one before it began, which had the old password.
+  returned: O(state=present)
+  type: dict
+  sample:
+    restarted: [Deployment vergabe-teilnahme/vergabe-teilnahme]
+    window_seconds: 9.4
+    new_login: accepted
+    old_login: refused
 proof:
   description:
-    - What the server said to the application's own login, at the last change.
-    - V(none) in check mode when there was no login yet.
+    - What the server said to the application's own login at the last change, and who may connect now.
+    - V(none) when there was no login yet.
   returned: O(state=present)
   type: dict
   sample:
@@ -221,7 +330,21 @@ from ansible_collections.railiance.stack.plugins.module_utils._cnpg_app_db impor
 from ansible_collections.railiance.stack.plugins.module_utils._cnpg_proof import others
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, run_cluster_module
 
-_SETTINGS = ("encoding", "locale", "template", "extensions")
+#: Options that are fields of the Database, and what the API calls them.
+_SETTINGS = {
+    "database_connection_limit": "connectionLimit",
+    "encoding": "encoding",
+    "locale": "locale",
+    "locale_provider": "localeProvider",
+    "locale_collate": "localeCollate",
+    "locale_ctype": "localeCType",
+    "icu_locale": "icuLocale",
+    "icu_rules": "icuRules",
+    "builtin_locale": "builtinLocale",
+    "template": "template",
+    "extensions": "extensions",
+    "schemas": "schemas",
+}
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "cluster": {"type": "str", "required": True},
@@ -234,10 +357,20 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "drop_data": {"type": "bool", "default": False},
     "rotate": {"type": "bool", "default": False},
+    "generation": {"type": "int"},
     "role_api": {"type": "str", "choices": ["auto", "databaserole", "inline"], "default": "auto"},
     "connection_limit": {"type": "int", "default": -1},
+    "database_connection_limit": {"type": "int"},
+    "reclaim_policy": {"type": "str", "choices": ["retain", "delete"], "default": "retain"},
+    "adopt": {"type": "bool", "default": False},
     "encoding": {"type": "str"},
     "locale": {"type": "str"},
+    "locale_provider": {"type": "str"},
+    "locale_collate": {"type": "str"},
+    "locale_ctype": {"type": "str"},
+    "icu_locale": {"type": "str"},
+    "icu_rules": {"type": "str"},
+    "builtin_locale": {"type": "str"},
     "template": {"type": "str"},
     "extensions": {
         "type": "list",
@@ -249,7 +382,17 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "schema": {"type": "str"},
         },
     },
+    "schemas": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "owner": {"type": "str"},
+            "ensure": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        },
+    },
     "create_namespace": {"type": "bool", "default": True},
+    "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 120},
 }
 
@@ -258,24 +401,28 @@ def wanted_of(params: dict[str, Any]) -> Wanted:
     """The options with their defaults filled in."""
     app = params["app"]
     database = params["database"] or app.replace("-", "_")
-    settings = {key: params[key] for key in _SETTINGS if params[key] is not None}
-    if "extensions" in settings:
-        settings["extensions"] = [
-            {key: value for key, value in extension.items() if value is not None}
-            for extension in settings["extensions"]
-        ]
+    owner = params["owner"] or database
+    settings = {field: params[key] for key, field in _SETTINGS.items() if params[key] is not None}
+    for field in ("extensions", "schemas"):
+        if field in settings:
+            settings[field] = [{key: value for key, value in it.items() if value is not None} for it in settings[field]]
+    for schema in settings.get("schemas", []):
+        schema.setdefault("owner", owner)
     return Wanted(
         cluster=params["cluster"],
         cluster_namespace=params["cluster_namespace"],
         app=app,
         namespace=params["namespace"] or app,
         database=database,
-        owner=params["owner"] or database,
+        owner=owner,
         secret=params["secret_name"] or f"{app}-db",
         role_api=params["role_api"],
         connection_limit=params["connection_limit"],
         settings=settings,
+        reclaim_policy=params["reclaim_policy"],
+        adopt=params["adopt"],
         create_namespace=params["create_namespace"],
+        wait=params["wait"],
         timeout=params["wait_timeout"],
     )
 
@@ -285,7 +432,7 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
     app_database = AppDatabase(kube, wanted)
     present = module.params["state"] == "present"
     plan = (
-        app_database.plan_present(module.params["rotate"])
+        app_database.plan_present(module.params["rotate"], module.params["generation"])
         if present
         else app_database.plan_absent(module.params["drop_data"])
     )
@@ -298,9 +445,12 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
         "database": wanted.database,
         "owner": wanted.owner,
         "host": wanted.host,
+        "role_api": app_database.role_api,
     }
     if not present:
         return result
+    for warning in app_database.warnings:
+        module.warn(warning)
     proof = app_database.proof
     if proof and others(wanted, proof):
         module.warn(
@@ -313,6 +463,7 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
         "secret_version": app_database.secret_version,
         "server_version": (proof or {}).get("server_version", ""),
         "proof": proof,
+        "rotation": app_database.rotation,
     }
 
 

@@ -32,7 +32,10 @@ class Postgres:
 
     def __init__(self):
         self.databases = {}  # name -> {"owner", "public", "connections"}
-        self.roles = {}  # name -> {"password", attributes}
+        self.roles = {}  # name -> {"password", "privileges", "memberships", "allowed"}
+        self.promised = {}  # what other roles were promised
+        self.max_connections = 100
+        self.old_passwords = True  # whether an old password is refused
         self.log = None  # replaces the proof Job's log
         self.jobs = []
 
@@ -52,8 +55,14 @@ class Postgres:
             self._inline(kube)
         elif verb == "replace" and ref.kind == "Cluster":
             self._inline(kube)
+        elif verb == "patch" and ref.kind == "Deployment":
+            self.roll_out(kube.objects[ref])
         elif verb == "create" and ref.kind == "Job":
             self._run(kube, ref)
+
+    def roll_out(self, workload):
+        ready = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
+        workload["status"] = {"observedGeneration": workload["metadata"]["generation"], **ready}
 
     def _password(self, kube, spec):
         secret = kube.objects[Ref("v1", "Secret", spec["passwordSecret"]["name"], "databases")]
@@ -85,7 +94,7 @@ class Postgres:
         if log is None:
             state = self.databases[database]
             closed_now, state["public"] = state["public"], False
-            proof = {"closed_now": closed_now, **self.proof(user, database)}
+            proof = {"user": user, "database": database, "closed_now": closed_now, "look": self.look(database, user)}
             log = f"railiance-database-proof {json.dumps(proof)}\n"
         pod = f"{ref.name}-pod"
         kube.pod_logs[(ref.namespace, pod)] = log
@@ -106,31 +115,45 @@ class Postgres:
             }
         )
 
-    def proof(self, user, database):
+    def look(self, name, owner):
+        database, role = self.databases.get(name), self.roles.get(owner)
+        owned = [key for key, entry in self.databases.items() if entry["owner"] == owner]
         return {
-            "user": user,
-            "database": database,
             "server_version": "17.5",
-            "owner": self.databases[database]["owner"],
-            "acl": [f"{user}=CTc/{user}"],
-            "public_connect": self.databases[database]["public"],
-            "may_connect": [user],
+            "database": database
+            and {
+                "owner": database["owner"],
+                "encoding": "UTF8",
+                "acl": [f"{database['owner']}=CTc/{database['owner']}"],
+                "public_connect": database["public"],
+                "may_connect": [database["owner"], *database.get("granted", [])],
+                "connections": database.get("connections", 0),
+            },
+            "role": None
+            if role is None
+            else {
+                "login": role.get("login", True),
+                "privileges": role.get("privileges", []),
+                "memberships": role.get("memberships", []),
+                "databases": owned,
+                "allowed": role.get("allowed", -1),
+            },
             "superusers": ["postgres"],
-            "privileges": [],
-            "memberships": [],
+            "promised": self.promised,
+            "connections": {"max": self.max_connections, "reserved": 3, "used": 2},
         }
 
     def on_exec(self, namespace, pod, command, stdin):
         assert (namespace, pod) == ("databases", "apps-pg-1")
-        values = dict(part.split("=", 1) for part in command if part.startswith(("database=", "owner=")))
-        database, role = self.databases.get(values["database"]), self.roles.get(values["owner"])
-        answer = {"database": None, "role": None}
-        if database:
-            answer["database"] = {"owner": database["owner"], "connections": database.get("connections", 0)}
-        if role is not None:
-            owned = [name for name, entry in self.databases.items() if entry["owner"] == values["owner"]]
-            answer["role"] = {"memberships": [], **role, "databases": owned}
-        return Completed(0, json.dumps(answer) + "\n", "")
+        if command[0] == "sh":
+            assert stdin not in command
+            refused = 'psql: error: FATAL:  password authentication failed for user "my_app"'
+            return Completed(2, "", refused) if self.old_passwords else Completed(0, "1\n", "")
+        values = dict(part.split("=", 1) for part in command if part.startswith(("database=", "owner=", "old_owner=")))
+        if "old_owner" in values:
+            self.handed_over = (command[command.index("-d") + 1], values["old_owner"], values["owner"])
+            return Completed(0, "", "")
+        return Completed(0, json.dumps(self.look(values["database"], values["owner"])) + "\n", "")
 
 
 def cluster(**spec):
@@ -243,7 +266,8 @@ def test_a_second_run_only_reads():
     kube = converged()
     result = run(kube)
     assert (result["changed"], result["plan"], result["diff"]) == (False, [], [])
-    assert (kube.writes, kube.dry_runs, kube.commands) == ([], [], [])
+    assert (kube.writes, kube.dry_runs) == ([], [])
+    assert len(kube.commands) == 1  # one look into PostgreSQL
     assert result["proof"]["user"] == "my_app"
     assert result["secret_version"] == kube.objects[ROLE_SECRET]["metadata"]["resourceVersion"]
 
@@ -390,6 +414,214 @@ def test_a_rotation_cut_off_before_the_application_knows_is_completed():
     assert result["proof"]["user"] == "my_app"
 
 
+DEPLOYMENT = Ref("apps/v1", "Deployment", "web", "my-app")
+RESTARTED = "secret.railiance.io/my-app-db"
+
+
+def deployment(kube, name="web", version=None, ready=True, reads="my-app-db"):
+    container = {"env": [{"name": "DATABASE_URL", "valueFrom": {"secretKeyRef": {"name": reads, "key": "k"}}}]}
+    annotations = {} if version is None else {RESTARTED: version}
+    template = {"metadata": {"annotations": annotations}, "spec": {"containers": [container]}}
+    stored = kube.put(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": name, "namespace": "my-app", "generation": 1},
+            "spec": {"replicas": 1, "template": template},
+        }
+    )
+    if ready:
+        kube.postgres.roll_out(stored)
+    return stored
+
+
+def version_of(kube, ref=DEPLOYMENT):
+    return kube.objects[ref]["spec"]["template"]["metadata"]["annotations"].get(RESTARTED)
+
+
+def test_rotation_restarts_what_uses_the_secret_and_nothing_else():
+    kube = converged()
+    deployment(kube)
+    deployment(kube, "other", reads="something-else")
+    foretold = run(kube, check_mode=True, rotate=True)
+    result = run(kube, rotate=True)
+    assert foretold["plan"] == result["plan"]
+    assert foretold["diff"] == result["diff"]
+    assert [step["target"] for step in result["plan"]] == [
+        str(ROLE_SECRET),
+        str(MIRROR),
+        str(DEPLOYMENT),
+        "Workloads of Namespace my-app",
+        "Database my_app of Cluster databases/apps-pg",
+    ]
+    assert version_of(kube) == result["secret_version"]
+    assert version_of(kube, Ref("apps/v1", "Deployment", "other", "my-app")) is None
+    assert result["rotation"].pop("window_seconds") >= 0
+    assert result["rotation"] == {
+        "restarted": ["Deployment my-app/web"],
+        "new_login": "accepted",
+        "old_login": "refused",
+    }
+    assert run(kube)["rotation"] is None
+
+
+def test_the_old_password_is_tried_on_standard_input():
+    kube = converged()
+    old = _cnpg.text_of(kube.objects[ROLE_SECRET], "password")
+    run(kube, rotate=True)
+    [(command, stdin)] = [(command, stdin) for command, stdin in kube.commands if command[0] == "sh"]
+    assert stdin == old
+    assert old not in " ".join(command)
+
+
+def test_an_old_password_that_still_opens_the_database():
+    kube = converged()
+    kube.postgres.old_passwords = False
+    assert stopped(kube, rotate=True).message == (
+        "The old password of role 'my_app' was not refused by Cluster databases/apps-pg."
+    )
+
+
+@pytest.mark.parametrize(
+    "verb_and_ref", [("apply", MIRROR), ("patch", DEPLOYMENT), ("create", None), ("patch", MIRROR)]
+)
+def test_a_rotation_cut_off_anywhere_is_completed_by_an_ordinary_run(verb_and_ref):
+    kube = converged()
+    deployment(kube, version=run(kube)["secret_version"])
+    errors = {verb_and_ref: StackError("power cut")}
+    real = {name: getattr(kube, name) for name in ("apply", "patch", "create")}
+
+    def cut(name):
+        def call(target, *args, **options):
+            ref = target if isinstance(target, Ref) else Ref.of(target)
+            for key in ((name, ref), (name, None)):
+                if key in errors and not options.get("dry_run"):
+                    raise errors.pop(key)
+            return real[name](target, *args, **options)
+
+        return call
+
+    for name in real:
+        setattr(kube, name, cut(name))
+    with pytest.raises(StackError, match="power cut"):
+        run(kube, rotate=True)
+    password = _cnpg.text_of(kube.objects[ROLE_SECRET], "password")
+    result = run(kube)
+    assert _cnpg.text_of(kube.objects[ROLE_SECRET], "password") == password
+    assert _cnpg.text_of(kube.objects[MIRROR], "password") == password
+    assert version_of(kube) == result["secret_version"]
+    assert result["proof"]["user"] == "my_app"
+    assert result["rotation"]["new_login"] == "accepted"
+    assert run(kube)["changed"] is False
+
+
+def test_a_workload_that_was_not_available_is_restarted_but_not_waited_for():
+    kube = converged()
+    deployment(kube, ready=False)
+    kube.postgres.roll_out = lambda workload: None
+    result = run(kube, rotate=True)
+    assert version_of(kube) == result["secret_version"]
+    assert "Workloads of Namespace my-app" not in [step["target"] for step in result["plan"]]
+
+
+def test_a_workload_that_does_not_come_back_is_named():
+    kube = converged()
+    deployment(kube)
+    kube.postgres.roll_out = lambda workload: None
+    error = stopped(kube, rotate=True)
+    assert error.message.startswith("Deployment my-app/web did not become available within 120 s")
+    assert error.result["failed_step"] == "run Workloads of Namespace my-app"
+
+
+def test_a_workload_that_has_the_credentials_already_is_left_alone():
+    kube = converged()
+    version = run(kube)["secret_version"]
+    deployment(kube, version=version)
+    kube.delete(MIRROR)
+    result = run(kube)
+    assert "Deployment" not in json.dumps(result["plan"])
+    assert result["secret_version"] == version
+
+
+def test_pods_that_may_have_read_a_wrong_secret_are_replaced():
+    kube = converged()
+    version = run(kube)["secret_version"]
+    deployment(kube, version=version)
+    kube.objects[MIRROR]["data"]["password"] = base64.b64encode(b"by hand").decode()
+    kube.objects[MIRROR]["data"]["username"] = base64.b64encode(b"my_app").decode()
+    result = run(kube)
+    assert version_of(kube) == result["secret_version"] != version
+    assert result["rotation"]["old_login"] == "refused"
+    assert result["rotation"]["window_seconds"] is None
+
+
+def test_a_raised_generation_rotates_once():
+    kube = converged(generation=1)
+    first = _cnpg.text_of(kube.objects[ROLE_SECRET], "password")
+    assert run(kube, generation=1)["changed"] is False
+    assert run(kube)["changed"] is False
+    assert run(kube, generation=2)["rotation"]["old_login"] == "refused"
+    second = _cnpg.text_of(kube.objects[ROLE_SECRET], "password")
+    assert second != first
+    assert run(kube, generation=2)["changed"] is False
+    assert _cnpg.text_of(kube.objects[ROLE_SECRET], "password") == second
+
+
+def test_a_lower_generation_never_comes_back():
+    kube = converged(generation=3)
+    assert str(refused(kube, generation=2)) == (
+        "generation 2 is asked for, and the password of role 'my_app' is of generation 3. "
+        "A password never comes back: use 3, or 4 for a new one."
+    )
+
+
+def test_a_rotation_has_to_wait():
+    kube = converged()
+    assert refused(kube, rotate=True, wait=False).message == (
+        "A rotation without waiting would lock the application out."
+    )
+
+
+def test_the_next_run_that_waits_proves_what_one_without_waiting_made():
+    kube = world()
+    result = run(kube, wait=False)
+    assert kube.written == CREATED
+    assert result["proof"] is None
+    assert [step["action"] for step in run(kube)["plan"]] == ["run"]
+
+
+def test_a_lost_role_secret_comes_back_with_the_applications_password():
+    kube = converged()
+    password = _cnpg.text_of(kube.objects[ROLE_SECRET], "password")
+    kube.delete(ROLE_SECRET)
+    result = run(kube)
+    assert result["plan"][0]["note"] == "with the password that the application has"
+    assert _cnpg.text_of(kube.objects[ROLE_SECRET], "password") == password
+    assert "Deployment" not in json.dumps(result["plan"])
+
+
+def test_a_password_of_an_application_set_up_by_hand_is_kept_and_its_pods_too():
+    kube = world({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "my-app"}})
+    kube.postgres.databases["my_app"] = {"owner": "my_app", "public": True}
+    kube.postgres.roles["my_app"] = {}
+    url = "postgres://my_app:by%2Fhand@apps-pg-rw.databases:5432/my_app"
+    kube.put(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "my-app-db", "namespace": "my-app"},
+            "data": _cnpg.encode({"DATABASE_URL": url}),
+        }
+    )
+    deployment(kube)
+    result = run(kube)
+    assert _cnpg.text_of(kube.objects[ROLE_SECRET], "password") == "by/hand"
+    assert _cnpg.text_of(kube.objects[MIRROR], "password") == "by/hand"
+    assert "patch Deployment my-app/web" not in kube.written
+    assert result["rotation"] is None
+    assert run(kube)["changed"] is False
+
+
 @pytest.mark.parametrize("ref", [ROLE_SECRET, ROLE, DATABASE, MIRROR])
 def test_a_creation_cut_off_anywhere_is_completed_with_the_same_password(ref):
     kube = world()
@@ -413,11 +645,16 @@ def test_a_creation_cut_off_anywhere_is_completed_with_the_same_password(ref):
 
 
 # -- refusals --------------------------------------------------------------------------------------------------
-def refused(kube, **params):
+def stopped(kube, **params):
     with pytest.raises(StackError) as caught:
         run(kube, **params)
-    assert kube.writes == []
     return caught.value
+
+
+def refused(kube, **params):
+    error = stopped(kube, **params)
+    assert kube.writes == []
+    return error
 
 
 def test_a_cluster_that_does_not_exist_yet():
@@ -456,7 +693,9 @@ def test_a_cluster_that_carries_nothing_out(annotations, spec, message):
 def test_an_unhealthy_cluster():
     kube = world()
     kube.objects[CLUSTER]["status"]["phase"] = "Not enough disk space"
-    assert refused(kube).message == "Cluster databases/apps-pg is not healthy: Not enough disk space."
+    error = refused(kube)
+    assert isinstance(error, NeedsOperator)
+    assert error.message == "Cluster databases/apps-pg did not become healthy within 120 s: Not enough disk space."
 
 
 @pytest.mark.parametrize(
@@ -492,7 +731,8 @@ def test_a_described_database_of_another_owner():
     error = refused(kube, owner="other")
     assert str(error) == (
         "The database 'my_app' of Cluster databases/apps-pg is owned by role 'my_app', not by 'other'. "
-        "Set owner: my_app, or choose another database; its objects would not follow a new owner."
+        "Set owner: my_app if it is this application's role, set adopt: true to hand the database and what that role "
+        "owns in it over, or choose another database."
     )
 
 
@@ -506,7 +746,7 @@ def test_a_database_that_no_object_describes():
     kube = world()
     kube.postgres.databases["my_app"] = {"owner": "somebody", "public": True}
     assert refused(kube).message == (
-        "Cluster databases/apps-pg already has a database 'my_app', owned by role 'somebody'."
+        "The database 'my_app' of Cluster databases/apps-pg is owned by role 'somebody', not by 'my_app'."
     )
 
 
@@ -519,7 +759,7 @@ def test_a_role_that_owns_something_else():
 
 def test_a_role_that_may_too_much():
     kube = world()
-    kube.postgres.roles["my_app"] = {"superuser": True, "memberships": ["pg_read_all_data"]}
+    kube.postgres.roles["my_app"] = {"privileges": ["superuser"], "memberships": ["pg_read_all_data"]}
     assert refused(kube).message == (
         "The role 'my_app' of Cluster databases/apps-pg has more than an application needs: "
         "superuser, pg_read_all_data."
@@ -574,28 +814,51 @@ def test_a_login_that_fails_names_the_server_s_words():
     )
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"public_connect": True}, "Every role can still connect to the database 'my_app'."),
-        ({"privileges": ["createdb"]}, "The role 'my_app' has more than an application needs: createdb."),
-        ({"owner": "x"}, "The database 'my_app' is owned by role 'x', not by 'my_app'."),
-    ],
-)
-def test_a_proof_that_proves_the_contrary(change, message):
+def test_a_proof_that_proves_the_contrary():
     kube = world()
-    proof = kube.postgres.proof
-    kube.postgres.proof = lambda user, database: {**proof(user, database), **change}
+    look = kube.postgres.look
+
+    def still_open(database, owner):
+        found = look(database, owner)
+        if found["database"]:
+            found["database"]["public_connect"] = True
+        return found
+
+    kube.postgres.look = still_open
     with pytest.raises(StackError) as caught:
         run(kube)
-    assert caught.value.message == message
+    assert str(caught.value) == (
+        "The database 'my_app' is owned by role 'my_app', and every role can connect to it. "
+        "Look at its access list: my_app=CTc/my_app"
+    )
     assert "railiance.io/database-proof" not in kube.objects[MIRROR]["metadata"].get("annotations", {})
+
+
+@pytest.mark.parametrize(
+    "said", ["FATAL:  sorry, too many clients already", 'FATAL:  too many connections for role "my_app"']
+)
+def test_a_login_that_finds_no_connection_is_no_failure_of_the_password(said):
+    kube = world()
+    kube.postgres.log = f"psql: error: {said}"
+    error = stopped(kube)
+    assert isinstance(error, NeedsOperator)
+    assert "every connection is taken" in error.message
+    assert 'send this to the owner of the platform: "Please raise max_connections' in error.hint
+
+
+def test_a_login_error_never_repeats_the_password():
+    kube = converged()
+    password = _cnpg.text_of(kube.objects[ROLE_SECRET], "password")
+    kube.postgres.log = f'psql: error: invalid port in URI: "postgresql://my_app:{password}@x:y/z"'
+    kube.objects[CLUSTER]["status"]["timelineID"] = 2
+    error = stopped(kube)
+    assert password not in str(error)
+    assert "my_app:********@x:y/z" in str(error)
 
 
 def test_others_who_may_connect_are_named():
     kube = world()
-    proof = kube.postgres.proof
-    kube.postgres.proof = lambda user, database: {**proof(user, database), "may_connect": ["metrics", user]}
+    kube.postgres.databases["my_app"] = {"owner": "my_app", "public": True, "granted": ["metrics"]}
     assert run(kube)["warnings"] == [
         "Beside 'my_app' may connect to database 'my_app', each by a grant of its own: metrics"
     ]
@@ -694,16 +957,42 @@ def test_a_policy_set_by_hand_does_not_drop_what_is_to_be_kept():
     assert policies == ["retain"]
 
 
-def test_a_database_in_use_is_not_waited_for_in_silence():
+def test_a_database_in_use_is_refused_before_anything_is_removed():
     kube = converged()
     kube.postgres.databases["my_app"]["connections"] = 3
+    error = refused(kube, state="absent", drop_data=True)
+    assert isinstance(error, NeedsOperator)
+    assert str(error) == (
+        "The database 'my_app' of Cluster databases/apps-pg cannot be dropped: 3 connections use it. "
+        "Stop what uses it: kubectl -n my-app scale deployment --all --replicas=0"
+    )
+    assert kube.writes == []
+
+
+def test_a_database_that_came_into_use_is_not_waited_for_in_silence():
+    kube = converged()
     real = kube.delete
-    kube.delete = lambda ref, **options: ref == DATABASE or real(ref, **options)
+
+    def delete(ref, **options):
+        kube.postgres.databases["my_app"]["connections"] = 3
+        return ref == DATABASE or real(ref, **options)
+
+    kube.delete = delete
     with pytest.raises(StackError) as caught:
         run(kube, state="absent", drop_data=True)
-    assert str(caught.value) == (
-        "Database databases/apps-pg-my-app cannot be dropped: 3 connections use the database. "
-        "Stop what uses it: kubectl -n my-app scale deployment --all --replicas=0"
+    assert caught.value.message == (
+        "Database databases/apps-pg-my-app cannot be dropped: 3 connections use the database."
+    )
+
+
+def test_a_role_that_no_object_describes_is_not_called_dropped():
+    kube = converged()
+    for ref in (DATABASE, ROLE):
+        kube.delete(ref)
+    kube.postgres.databases.clear()
+    kube.writes.clear()
+    assert refused(kube, state="absent", drop_data=True).message == (
+        "The role 'my_app' of Cluster databases/apps-pg still exists, but no object describes it."
     )
 
 
@@ -724,3 +1013,142 @@ def test_absent_of_an_inline_role():
     run(kube, role_api="inline", state="absent", drop_data=True)
     assert _cnpg.inline_roles(kube.objects[CLUSTER]) == []
     assert "my_app" not in kube.postgres.roles
+
+
+# -- what PostgreSQL says ----------------------------------------------------------------------------------------
+def test_a_database_opened_in_sql_is_closed_again():
+    kube = converged()
+    kube.postgres.databases["my_app"]["public"] = True
+    foretold = run(kube, check_mode=True)
+    result = run(kube)
+    assert [step["action"] for step in foretold["plan"]] == [step["action"] for step in result["plan"]] == ["run"]
+    assert result["proof"]["closed_now"] is True
+    assert run(kube)["changed"] is False
+
+
+def test_who_may_connect_is_read_in_every_run():
+    kube = converged()
+    kube.postgres.databases["my_app"]["granted"] = ["metrics"]
+    result = run(kube)
+    assert result["changed"] is False
+    assert result["proof"]["may_connect"] == ["my_app", "metrics"]
+
+
+def test_an_owner_changed_in_sql_is_told_apart():
+    kube = converged()
+    kube.postgres.databases["my_app"]["owner"] = "somebody"
+    error = refused(kube)
+    assert isinstance(error, NeedsOperator)
+    assert str(error) == (
+        "The database 'my_app' of Cluster databases/apps-pg is owned by role 'somebody' in PostgreSQL, although its "
+        "object says 'my_app'. Whoever changed it in SQL takes it back there, as the superuser: "
+        'ALTER DATABASE "my_app" OWNER TO "my_app"'
+    )
+
+
+# -- adopting ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("described", [False, True])
+def test_adopting_hands_over_what_is_inside_before_the_database(described):
+    kube = world()
+    kube.postgres.databases["my_app"] = {"owner": "legacy", "public": True}
+    if described:
+        spec = {"cluster": {"name": "apps-pg"}, "name": "my_app", "owner": "legacy"}
+        meta = {"name": "by-hand", "namespace": "databases"}
+        kube.put({"apiVersion": API, "kind": "Database", "metadata": meta, "spec": spec})
+    foretold = run(kube, check_mode=True, adopt=True)
+    assert kube.writes == []
+    result = run(kube, adopt=True)
+    assert foretold["plan"] == result["plan"]
+    step = [step for step in result["plan"] if step["note"] == "what the old owner owns in it is handed over"]
+    assert [one["target"] for one in step] == ["Database my_app of Cluster databases/apps-pg"]
+    assert kube.postgres.handed_over == ("my_app", "legacy", "my_app")
+    assert kube.postgres.databases["my_app"]["owner"] == "my_app"
+    assert run(kube, adopt=True)["changed"] is False
+
+
+def test_another_applications_database_is_not_adopted():
+    kube = converged()
+    error = refused(kube, app="other", database="my_app", owner="other", adopt=True)
+    assert error.message == "The database 'my_app' of Cluster databases/apps-pg belongs to application 'my-app'."
+
+
+# -- settings ----------------------------------------------------------------------------------------------------
+def test_settings_in_the_apis_own_words():
+    kube = world()
+    run(
+        kube,
+        database_connection_limit=20,
+        locale_ctype="C",
+        reclaim_policy="delete",
+        extensions=[{"name": "pg_trgm", "ensure": "present", "version": None, "schema": None}],
+        schemas=[{"name": "audit", "owner": None, "ensure": "present"}],
+    )
+    assert kube.objects[DATABASE]["spec"] == {
+        "cluster": {"name": "apps-pg"},
+        "name": "my_app",
+        "owner": "my_app",
+        "databaseReclaimPolicy": "delete",
+        "connectionLimit": 20,
+        "localeCType": "C",
+        "extensions": [{"name": "pg_trgm", "ensure": "present"}],
+        "schemas": [{"name": "audit", "owner": "my_app", "ensure": "present"}],
+    }
+    assert kube.objects[ROLE]["spec"]["databaseRoleReclaimPolicy"] == "delete"
+
+
+def test_an_encoding_that_postgresql_cannot_change():
+    kube = world()
+    kube.postgres.databases["my_app"] = {"owner": "my_app", "public": True}
+    assert refused(kube, encoding="LATIN1").message == (
+        "The database 'my_app' of Cluster databases/apps-pg has encoding UTF8, not LATIN1; PostgreSQL cannot change it."
+    )
+
+
+def test_another_name_for_the_same_application():
+    kube = converged()
+    assert str(refused(kube, database="second", owner="second")) == (
+        "DatabaseRole databases/apps-pg-my-app describes the role 'my_app' of cluster 'apps-pg'; its name and cluster "
+        "cannot change to 'second' of 'apps-pg'. Leave the role as it is; or move: dump it, run with state: absent for "
+        "the old names (the data stays), then with the new ones, and restore the dump."
+    )
+
+
+# -- capacity ----------------------------------------------------------------------------------------------------
+def test_more_connections_than_the_cluster_has_left():
+    kube = world()
+    kube.postgres.promised = {"billing": 60, "postgres": 2}
+    error = refused(kube, connection_limit=50)
+    assert isinstance(error, NeedsOperator)
+    assert str(error) == (
+        "Application 'my-app' asks for 50 connections, and Cluster databases/apps-pg has 35 left (max_connections 100, "
+        "reserved 3, promised or used: billing 60, postgres 2). Send this to the owner of the platform: "
+        '"Please raise max_connections of Cluster databases/apps-pg from 100 to at least 115 (cnpg_clusters: '
+        "parameters: max_connections) for application 'my-app'.\" Or ask for fewer."
+    )
+
+
+@pytest.mark.parametrize(
+    ("limits", "refuses"),
+    [
+        ({"connection_limit": 35}, False),
+        ({"connection_limit": 36}, True),
+        ({"database_connection_limit": 36}, True),
+        ({"connection_limit": 35, "database_connection_limit": 90}, False),
+        ({}, False),
+    ],
+)
+def test_what_counts_against_the_rest(limits, refuses):
+    kube = world()
+    kube.postgres.promised = {"billing": 62}
+    if refuses:
+        assert "asks for 36 connections" in refused(kube, **limits).message
+    else:
+        assert run(kube, **limits)["changed"] is True
+
+
+@pytest.mark.parametrize("allowed", [50, -1])
+def test_a_limit_the_role_has_is_not_refused_when_others_took_the_rest(allowed):
+    kube = converged(connection_limit=50)
+    kube.postgres.roles["my_app"]["allowed"] = allowed
+    kube.postgres.promised = {"billing": 90}
+    assert run(kube, connection_limit=50)["changed"] is False
