@@ -3,21 +3,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Management commands of Django and migrations of Alembic: how they are called and what their words mean.
 
-Pure functions. Private to this collection.
+Pure functions. What looks at migrations runs in the application's container: ``_pod_django``, ``_pod_alembic``.
+Private to this collection.
 """
 
 from __future__ import annotations
 
+import inspect
+import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.railiance.stack.plugins.module_utils import _pod_alembic, _pod_django, _pod_migrations
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
-from ansible_collections.railiance.stack.plugins.module_utils._runner import READ_ONLY, Command, Ran, When
+from ansible_collections.railiance.stack.plugins.module_utils._pod_migrations import MARK
+from ansible_collections.railiance.stack.plugins.module_utils._runner import Command, Ran, When
 
-PENDING = "Planned operations:"
-NOTHING_PENDING = "No planned migration operations."
-NOT_AT_HEAD = "not on all head revisions"
+#: Read-only for PostgreSQL from the first moment on: libpq takes it from the environment. The look makes sure of it.
+_READ_ONLY = "-c default_transaction_read_only=on"
+#: A statement ends when its client is gone, killed with its pod for example. PostgreSQL itself would not notice.
+_NO_ORPHANS = "-c client_connection_check_interval=2000"
 
 #: Commands that change nothing.
 _READING = frozenset(
@@ -41,7 +47,14 @@ _CHANGED = {
     "createsuperuser": r"^Superuser created successfully\.$",
 }
 _USER_EXISTS = re.compile(r"Error: That .+ is already taken\.")
-_REVISION = re.compile(r"^(?P<old>\S.*?) -> (?P<new>[0-9A-Za-z_]+)(?P<marks>(?: \([^)]*\))*), (?P<title>.*)$")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A migration to go to: ``zero`` is before the first, nothing the newest. Alembic knows no applications."""
+
+    app: str = ""
+    migration: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,18 +79,54 @@ class Request:
     verbosity: int | None = None
     extra_args: tuple[str, ...] = ()
     changed_pattern: str = ""
+    targets: tuple[Target, ...] = ()
+    plan: bool = False
+
+
+@dataclass(frozen=True)
+class Migrations:
+    """What the look told.
+
+    :param verdict: what may follow: ``nothing``, ``forward``, ``backward``, ``impossible``.
+    :param pending: what was pending before, in the order in which it runs.
+    :param applied: what the database records, at the end; ``None`` when the end was not seen.
+    :param unknown: what it records and this image does not know.
+    :param way_back: targets for an image that does know them, to come to what this one knows.
+    """
+
+    verdict: str
+    pending: list[dict[str, Any]]
+    applied: list[str] | None
+    unknown: list[str] | None
+    way_back: list[dict[str, str]] | None
+
+    def result(self) -> dict[str, Any]:
+        return {
+            "pending": self.pending,
+            "reversible": all(one["reversible"] for one in self.pending),
+            "destructive": any(one["destructive"] for one in self.pending),
+            "compatible": all(one["compatible"] for one in self.pending),
+            "applied": self.applied,
+            "unknown": self.unknown,
+            "way_back": self.way_back,
+        }
+
+
+#: The same while nothing can be read yet.
+NOT_KNOWN: dict[str, Any] = dict.fromkeys(
+    ("pending", "reversible", "destructive", "compatible", "applied", "unknown", "way_back")
+)
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What a run meant.
 
-    :param pending: migrations that were pending before, ``[{migration, operations}]``.
     :param rc: exit code of the command itself.
     """
 
     changed: bool
-    pending: list[dict[str, Any]] = field(default_factory=list)
+    migrations: Migrations | None = None
     rc: int = 0
     stdout: str = ""
     stderr: str = ""
@@ -93,41 +142,128 @@ def check_request(request: Request) -> None:
         )
     if request.command == "loaddata" and not request.fixtures:
         raise StackError("loaddata has nothing to load.", "Give fixtures.")
+    if request.command != "migrate" and (request.targets or request.plan):
+        raise StackError("targets and plan go with command: migrate only.", "Remove them.")
+    if request.command == "migrate":
+        _check_migrate(request)
     try:
         re.compile(request.changed_pattern)
     except re.error as error:
         raise StackError(f"changed_pattern is no regular expression: {error}.", "Correct it.") from error
 
 
+def _check_migrate(request: Request) -> None:
+    if request.targets and request.apps:
+        raise StackError("apps and targets both say where migrate goes.", "Give one of them.")
+    if request.driver == "alembic":
+        if len(request.targets) > 1:
+            raise StackError("Alembic goes to one revision at a time.", "Give one target.")
+        return
+    for target in request.targets:
+        if not target.app:
+            raise StackError("A target of Django names an app.", "Give app and migration.")
+    for word in request.extra_args:
+        if not word.startswith("-"):
+            raise StackError(f"extra_args of migrate holds '{word}', which is no option.", "Use targets or apps.")
+
+
 def changes_nothing(request: Request) -> bool:
-    return request.command in _READING
+    return request.command in _READING or request.plan
 
 
-def reading(request: Request) -> list[Command]:
+def reading(request: Request, application: str = "") -> list[Command]:
     """What may run in check mode: for migrations the look at what is pending, read-only; for others nothing."""
-    if request.command != "migrate":
-        return []
-    return _alembic_look(request) if request.driver == "alembic" else [_plan(request)]
+    return [_look(request, application, stay=False)] if request.command == "migrate" else []
 
 
-def commands(request: Request) -> list[Command]:
-    """What runs: for migrations the look first, and the change only when something is pending."""
+def commands(request: Request, application: str = "") -> list[Command]:
+    """What runs: for migrations the look first, and the change only when something is pending.
+
+    :param application: name of the sessions in PostgreSQL, by which those that hang are found.
+    """
     if request.command != "migrate":
         ok = (0, 1) if request.command == "createsuperuser" else (0,)
-        return [Command("run", _manage(request), ok=ok)]
+        return [Command("run", _manage(request), ok=ok, env=_named(application))]
+    return [_look(request, application, stay=True), *_changes(request, application)]
+
+
+def _changes(request: Request, application: str) -> list[Command]:
+    env = {**_named(application), "PGOPTIONS": _NO_ORPHANS}
     if request.driver == "alembic":
-        upgrade = _alembic(request, "upgrade", "heads")
-        return [*_alembic_look(request), Command("apply", upgrade, when=When("look", (255,), NOT_AT_HEAD))]
-    return [_plan(request), Command("apply", _manage(request), when=When("plan", (1,), PENDING))]
+        target = request.targets[0].migration if request.targets else ""
+        up, down = target or "heads", "base" if target == "zero" else target
+        forward, backward = (When("look", (0,), f'"verdict": "{way}"') for way in ("forward", "backward"))
+        return [
+            Command("apply", _alembic(request, "upgrade", up), env=env, when=forward),
+            Command("undo", _alembic(request, "downgrade", down), env=env, when=backward),
+        ]
+    return [
+        Command(f"apply{number or ''}", _manage(request, *words), env=env, when=When("look", (0,), '"go": true'))
+        for number, words in enumerate(_destinations(request))
+    ]
 
 
-def _plan(request: Request) -> Command:
-    return Command("plan", _manage(request, "--plan", "--check"), ok=(0, 1), env=READ_ONLY)
+def _destinations(request: Request) -> list[tuple[str, ...]]:
+    """The arguments of ``migrate``, one call for each."""
+    targets = _targets(request)
+    return [tuple(filter(None, (one.app, one.migration))) for one in targets] if targets else [()]
 
 
-def _manage(request: Request, *further: str) -> tuple[str, ...]:
+def _targets(request: Request) -> tuple[Target, ...]:
+    return request.targets or tuple(Target(app) for app in request.apps)
+
+
+def _named(application: str) -> dict[str, str]:
+    return {"PGAPPNAME": application} if application else {}
+
+
+def _look(request: Request, application: str, stay: bool) -> Command:
+    """:param stay: whether a change follows: it holds the lock then, until it is told to end."""
+    asked: dict[str, Any] = {
+        "targets": [{"app": one.app, "migration": one.migration} for one in _targets(request)],
+        "application": application,
+        "stay": stay,
+    }
+    env = {**_named(f"{application[:58]}-look" if application else ""), "PGOPTIONS": _READ_ONLY}
+    companion = MARK + '{"kind": "before"' if stay else ""
+    if request.driver == "alembic":
+        script = _script(_pod_alembic, {**asked, "arguments": list(request.extra_args)})
+        return Command(
+            "look",
+            (request.python, "-c", script),
+            env=env,
+            companion=companion,
+            shown=_alembic(request, "current", "--verbose"),
+        )
+    script = _script(_pod_django, {**asked, "database": request.database})
+    argv = [request.python, request.manage, "shell", "--no-color", "--verbosity", "0"]
+    for option, value in (("--settings", request.settings), ("--pythonpath", request.pythonpath)):
+        if value:
+            argv += [option, value]
+    return Command(
+        "look",
+        (*argv, "--command", script),
+        env=env,
+        companion=companion,
+        shown=(request.python, request.manage, "migrate", "--plan"),
+    )
+
+
+def _script(module: Any, asked: dict[str, Any]) -> str:
+    """Two modules of this collection and a call, as one text: the container has neither Ansible nor the collection."""
+    sources = {one.__name__: inspect.getsource(one) for one in (_pod_migrations, module)}
+    return (
+        "import json, sys, types\n"
+        f"for name, source in json.loads({json.dumps(sources)!r}).items():\n"
+        "    sys.modules[name] = types.ModuleType(name)\n"
+        "    exec(compile(source, name, 'exec'), sys.modules[name].__dict__)\n"
+        f"sys.modules[{module.__name__!r}].main(json.loads({json.dumps(asked)!r}))\n"
+    )
+
+
+def _manage(request: Request, *arguments: str) -> tuple[str, ...]:
     """``python manage.py <command> <options> <arguments>``."""
-    argv = [request.python, request.manage, request.command, "--no-color", *further]
+    argv = [request.python, request.manage, request.command, "--no-color"]
     if request.command in ("migrate", "collectstatic", "createsuperuser", "flush"):
         argv.append("--noinput")
     for option, value in (
@@ -149,20 +285,12 @@ def _manage(request: Request, *further: str) -> tuple[str, ...]:
             argv.append(option)
     for tag in request.tags:
         argv += ["--tag", tag]
-    return (*argv, *request.fixtures, *request.apps, *request.extra_args)
+    apps = () if request.command == "migrate" else request.apps
+    return (*argv, *arguments, *request.fixtures, *apps, *request.extra_args)
 
 
 def _alembic(request: Request, *words: str) -> tuple[str, ...]:
     return (request.python, "-m", "alembic", *request.extra_args, *words)
-
-
-def _alembic_look(request: Request) -> list[Command]:
-    behind = When("look", (255,), NOT_AT_HEAD)
-    return [
-        Command("look", _alembic(request, "current", "--check-heads"), ok=(0, 255), env=READ_ONLY),
-        Command("current", _alembic(request, "current"), env=READ_ONLY, when=behind),
-        Command("history", _alembic(request, "history", "-r", "current:heads"), env=READ_ONLY, when=behind),
-    ]
 
 
 # -- judging ---------------------------------------------------------------------------------------------------
@@ -170,26 +298,55 @@ def judge(request: Request, ran: dict[str, Ran]) -> Verdict | None:
     """What the steps meant, or ``None`` when one of them failed or did not run at all."""
     if request.command != "migrate":
         return _judge_command(request, ran.get("run"))
-    pending = _alembic_pending(ran) if request.driver == "alembic" else _django_pending(ran)
-    if pending is None:
+    look, migrations = ran.get("look"), look_result(ran)
+    if look is None or migrations is None:
         return None
-    look = ran["look" if request.driver == "alembic" else "plan"]
-    applied = ran.get("apply")
-    if applied is None:
-        return Verdict(bool(pending), pending, 0, look.stdout, look.stderr)
-    if applied.rc != 0:
+    changes = [one for name, one in ran.items() if name != "look"]
+    if any(one.rc != 0 for one in changes):
         return None
-    return Verdict(True, pending, 0, applied.stdout, applied.stderr)
+    if not changes:
+        if look.rc != 0:
+            return None
+        return Verdict(bool(migrations.pending), migrations, 0, without_marks(look.stdout), look.stderr)
+    stdout = "\n".join(one.stdout for one in changes if one.stdout)
+    return Verdict(True, migrations, 0, stdout, "\n".join(one.stderr for one in changes if one.stderr))
+
+
+def told(ran: dict[str, Ran]) -> dict[str, dict[str, Any]]:
+    """What the look said to the module, the last of each kind."""
+    look = ran.get("look")
+    found: dict[str, dict[str, Any]] = {}
+    for line in look.stdout.splitlines() if look else []:
+        if line.startswith(MARK):
+            answer = json.loads(line.removeprefix(MARK))
+            found[answer["kind"]] = answer
+    return found
+
+
+def look_result(ran: dict[str, Ran]) -> Migrations | None:
+    """``None`` when the look did not come to a plan."""
+    said = told(ran)
+    before = said.get("before")
+    if before is None:
+        return None
+    after = said.get("after", {} if len(ran) > 1 else before)
+    return Migrations(
+        before["verdict"], before["pending"], after.get("applied"), after.get("unknown"), after.get("way_back")
+    )
+
+
+def without_marks(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if not line.startswith(MARK))
 
 
 def _judge_command(request: Request, ran: Ran | None) -> Verdict | None:
     if ran is None:
         return None
     if request.command == "createsuperuser" and ran.rc == 1 and _USER_EXISTS.search(ran.stderr):
-        return Verdict(False, [], 0, ran.stdout, ran.stderr)
+        return Verdict(False, None, 0, ran.stdout, ran.stderr)
     if ran.rc != 0:
         return None
-    return Verdict(_changed(request, ran.stdout), [], 0, ran.stdout, ran.stderr)
+    return Verdict(_changed(request, ran.stdout), None, 0, ran.stdout, ran.stderr)
 
 
 def _changed(request: Request, stdout: str) -> bool:
@@ -204,56 +361,10 @@ def _changed(request: Request, stdout: str) -> bool:
     return any(not match.groups() or any(int(count or 0) for count in match.groups()) for match in found)
 
 
-def _django_pending(ran: dict[str, Ran]) -> list[dict[str, Any]] | None:
-    """``None`` when the look failed: ``migrate --check`` ends with 1 also when the database cannot be reached."""
-    plan = ran.get("plan")
-    if plan is None or PENDING not in plan.stdout:
-        return None
-    if plan.rc == 0:
-        return []
-    return parse_plan(plan.stdout) if plan.rc == 1 else None
-
-
-def parse_plan(text: str) -> list[dict[str, Any]]:
-    """``migrate --plan``: a migration a line, its operations indented below it."""
-    pending: list[dict[str, Any]] = []
-    lines = text.partition(PENDING)[2].splitlines()
-    for line in lines:
-        if line.strip() in ("", NOTHING_PENDING):
-            continue
-        if line[0].isspace():
-            if pending:
-                pending[-1]["operations"].append(line.strip())
-        else:
-            pending.append({"migration": line.strip(), "operations": []})
-    return pending
-
-
-def _alembic_pending(ran: dict[str, Ran]) -> list[dict[str, Any]] | None:
-    look = ran.get("look")
-    if look is None:
-        return None
-    if look.rc == 0:
-        return []
-    if NOT_AT_HEAD not in look.stdout + look.stderr or "history" not in ran or ran["history"].rc != 0:
-        return None
-    current = {line.split()[0] for line in ran["current"].stdout.splitlines() if line.strip()}
-    return parse_history(ran["history"].stdout, current)
-
-
-def parse_history(text: str, current: set[str]) -> list[dict[str, Any]]:
-    """``alembic history -r current:heads``, oldest first, without the revisions the database is at."""
-    found = [match for line in text.splitlines() if (match := _REVISION.match(line))]
-    return [
-        {"migration": match["new"], "operations": [match["title"]]}
-        for match in reversed(found)
-        if match["new"] not in current
-    ]
-
-
 def failed_step(commands_run: list[Command], ran: dict[str, Ran]) -> tuple[Command, Ran]:
-    """The last step that ran: the one that failed, when something did."""
-    for command in reversed(commands_run):
-        if command.name in ran:
-            return command, ran[command.name]
-    return commands_run[0], Ran(-1, "", "")
+    """The step that failed; the last one that ran when none did."""
+    there = [(command, ran[command.name]) for command in commands_run if command.name in ran]
+    for command, outcome in reversed(there):
+        if outcome.rc not in command.ok:
+            return command, outcome
+    return there[-1] if there else (commands_run[0], Ran(-1, "", ""))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils import _django, _runner
-from ansible_collections.railiance.stack.plugins.module_utils._django import Request, Verdict
+from ansible_collections.railiance.stack.plugins.module_utils._django import Migrations, Request, Target, Verdict
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
 from ansible_collections.railiance.stack.plugins.module_utils._jobs import (
     IMAGE_REASONS,
@@ -79,6 +79,8 @@ class Task:
             verbosity=params["verbosity"],
             extra_args=tuple(params["extra_args"]),
             changed_pattern=params["changed_pattern"] or "",
+            targets=tuple(Target(one["app"] or "", one["migration"] or "") for one in params["targets"]),
+            plan=params["plan"],
         )
         _django.check_request(request)
         if params["mode"] == "exec" and (params["image"] or params["pod_template"]):
@@ -119,7 +121,7 @@ class Manage:
     # -- check mode ------------------------------------------------------------------------------------------
     def foretell(self) -> dict[str, Any]:
         """The result without a change: at most a read-only look."""
-        commands = _django.reading(self.task.request)
+        commands = _django.reading(self.task.request, self._lock_name())
         if not commands:
             return self._foretold("not run in check mode", changed=not _django.changes_nothing(self.task.request))
         unknown = self._not_there_yet()
@@ -149,12 +151,14 @@ class Manage:
 
     def _foretold(self, note: str, changed: bool = True) -> dict[str, Any]:
         plan = Plan([Step("run", self._target(), note=note)] if changed else [])
-        return self._result(plan, Verdict(changed), [], executed_by=None, image=self.task.image, known=False)
+        return self._result(plan, Verdict(changed), [], executed_by=None, image=self.task.image)
 
     # -- for real --------------------------------------------------------------------------------------------
     def run(self) -> dict[str, Any]:
         """:raises StackError: when the command fails, with rc, stdout, stderr and cmd."""
-        return self._carry_out(_django.commands(self.task.request))
+        if self.task.request.plan:
+            return self.foretell()
+        return self._carry_out(_django.commands(self.task.request, self._lock_name()))
 
     def _carry_out(self, commands: list[Command]) -> dict[str, Any]:
         task = self.task
@@ -172,14 +176,27 @@ class Manage:
             log, executed = self._in_job(template, commands) if task.mode == "job" else self._in_pod(commands, password)
         except StackError as error:
             raise _masked_error(error, mask) from None
-        ran, stray = _runner.parse(mask(log), commands)
+        ran, stray = _runner.parse(log, commands)
+        if _runner.stopped(log):
+            raise _masked_error(self._stopped(_runner.stopped(log), commands, ran, executed), mask)
         verdict = _django.judge(task.request, ran)
         if verdict is None:
-            raise self._failure(commands, ran, stray, executed)
-        pending = [one["migration"] for one in verdict.pending]
+            raise _masked_error(self._failure(commands, ran, stray, executed), mask)
+        found = verdict.migrations
+        if found and found.verdict == "impossible" and commands != _django.reading(task.request, self._lock_name()):
+            raise _masked_error(_no_way_back(found, executed), mask)
+        pending = [_named(one) for one in found.pending] if found else []
         plan = Plan([_step(self._target(), pending)] if verdict.changed else [])
-        cmd = list(_django.failed_step(commands, ran)[0].argv)
-        return self._result(plan, verdict, cmd, executed_by=task.mode, image=image)
+        cmd = _django.failed_step(commands, ran)[0].line
+        result = self._result(plan, verdict, cmd, executed_by=task.mode, image=image)
+        return {key: value if key in _NAMES else _masked(value, mask) for key, value in result.items()}
+
+    def _lock_name(self) -> str:
+        """Name of the Job that may change something: the same for every command and every image of an application.
+
+        It also names the sessions in PostgreSQL.
+        """
+        return job_name(self.task.app, "manage", self.task.namespace)
 
     def _in_job(self, template: Object, commands: list[Command]) -> tuple[str, str]:
         """:returns: the log and where it comes from."""
@@ -195,13 +212,15 @@ class Manage:
             "app.kubernetes.io/part-of": "railiance-stack",
             "app.kubernetes.io/managed-by": "railiance.stack",
         }
-        argv = _runner.runner_argv(task.request.python, commands, task.directory)
+        argv = _runner.runner_argv(task.request.python, commands, task.directory, timeout=task.timeout)
         pod = build_pod(template, container, argv, labels=labels, image=task.image, env=env)
-        looking = commands == _django.reading(task.request)
-        purpose = task.request.command.replace("_", "-").lower()[:30] + ("-look" if looking else "")
-        # The image is not part of the name: two releases at once must not migrate side by side.
+        looking = commands == _django.reading(task.request, self._lock_name())
+        name = self._lock_name()
+        if looking or _django.changes_nothing(task.request):
+            purpose = task.request.command.replace("_", "-").lower()[:30] + "-look"
+            name = job_name(task.app, purpose, task.namespace, task.request.driver)
         job = build_job(
-            job_name(task.app, purpose, task.namespace, task.request.driver, task.request.command),
+            name,
             task.namespace,
             pod,
             labels=labels,
@@ -230,7 +249,9 @@ class Manage:
         handed = dict(task.environment)
         if task.password and password:
             handed[_PASSWORD_VARIABLE] = _decoded(password, task.password[1])
-        argv = _runner.runner_argv(task.request.python, commands, task.directory, stdin=bool(handed))
+        argv = _runner.runner_argv(
+            task.request.python, commands, task.directory, stdin=bool(handed), timeout=task.timeout
+        )
         stdin = json.dumps(handed) if handed else None
         done = self.kube.exec(task.namespace, name, argv, container=container, stdin=stdin, timeout=float(task.timeout))
         return done.stdout + done.stderr, f"Pod {task.namespace}/{name}"
@@ -285,10 +306,9 @@ class Manage:
         *,
         executed_by: str | None,
         image: str,
-        known: bool = True,
     ) -> dict[str, Any]:
         result: dict[str, Any] = {
-            "changed": plan.changed,
+            "changed": plan.changed and not self.task.request.plan,
             "plan": plan.describe(),
             "diff": plan.diff(),
             "rc": verdict.rc,
@@ -299,23 +319,77 @@ class Manage:
             "image": image,
         }
         if self.task.request.command == "migrate":
-            result["pending"] = verdict.pending if known else None
+            result.update(verdict.migrations.result() if verdict.migrations else _django.NOT_KNOWN)
         return result
 
     def _failure(self, commands: list[Command], ran: dict[str, Ran], stray: str, where: str) -> StackError:
         command, outcome = _django.failed_step(commands, ran)
-        said = outcome.stderr.strip() or outcome.stdout.strip() or stray
+        said = outcome.stderr.strip() or _django.without_marks(outcome.stdout).strip() or stray
         ended = f"ended with {outcome.rc}" if outcome.rc >= 0 else "did not end by itself"
-        words = " ".join(command.argv[1:4])
         return StackError(
-            f"'{words}' {ended} in {where}: " + "\n".join(said.splitlines()[-_LAST_LINES:]),
+            f"'{_words(command)}' {ended} in {where}: " + "\n".join(said.splitlines()[-_LAST_LINES:]),
             "Correct the cause and run again.",
-            rc=outcome.rc,
-            stdout=outcome.stdout,
-            stderr="\n".join(filter(None, [outcome.stderr, stray])),
-            cmd=list(command.argv),
-            executed_by=self.task.mode,
+            **self._ended(command, outcome, stray),
+            **self._state(ran),
         )
+
+    def _stopped(self, why: str, commands: list[Command], ran: dict[str, Ran], where: str) -> StackError:
+        """The time was over, or the pod was told to end."""
+        command, outcome = _django.failed_step(commands, ran)
+        told = _django.told(ran)
+        what = f"'{_words(command)}'"
+        if why == "timeout":
+            message = f"{what} did not end within {self.task.timeout} s in {where} and was stopped."
+        else:
+            message = f"{where} was told to end while {what} ran."
+        hint = "Raise the timeout, or find out what it waits for."
+        if "before" not in told and "waiting" in told:
+            message += f" It waited for another migration of this database: {told['waiting']['holder']}."
+            hint = "Wait until that one is through, then run again."
+        sessions = (told.get("ended") or {}).get("sessions") or []
+        for session in sessions:
+            blocked = f", blocked by {session['blocked_by']}" if session["blocked_by"] else ""
+            message += f" Its session in PostgreSQL was ended: {session['query']}{blocked}."
+        return StackError(message, hint, sessions=sessions, **self._ended(command, outcome, ""), **self._state(ran))
+
+    def _ended(self, command: Command, outcome: Ran, stray: str) -> dict[str, Any]:
+        return {
+            "rc": outcome.rc,
+            "stdout": _django.without_marks(outcome.stdout),
+            "stderr": "\n".join(filter(None, [outcome.stderr, stray])),
+            "cmd": command.line,
+            "executed_by": self.task.mode,
+        }
+
+    def _state(self, ran: dict[str, Ran]) -> dict[str, Any]:
+        """What was pending and what the database records now, of a run that failed."""
+        if self.task.request.command != "migrate":
+            return {}
+        found = _django.look_result(ran)
+        return found.result() if found else _django.NOT_KNOWN
+
+
+def _words(command: Command) -> str:
+    return " ".join(command.line[1:4])
+
+
+def _named(migration: dict[str, Any]) -> str:
+    return str(migration["migration"]) + (" (backward)" if migration["direction"] == "backward" else "")
+
+
+def _no_way_back(found: Migrations, where: str) -> NeedsOperator:
+    steps = [
+        f"{one['migration']} ({operation['description']})"
+        for one in found.pending
+        for operation in one["operations"]
+        if not operation["reversible"]
+    ]
+    return NeedsOperator(
+        f"There is no way back: {', '.join(steps)} cannot be reversed. Nothing was changed.",
+        "Restore the database from a restore point made before, or write a new migration that goes forward.",
+        executed_in=where,
+        **found.result(),
+    )
 
 
 def _step(target: str, pending: list[str]) -> Step:
@@ -335,16 +409,23 @@ def _decoded(secret: Object | None, key: str) -> str:
     return base64.b64decode(((secret or {}).get("data") or {}).get(key) or "").decode()
 
 
+#: Names that people chose and other tasks compare; a Secret that happens to hold the same word does not hide them.
+_NAMES = frozenset({"migration", "direction", "applied", "unknown", "way_back", "plan", "diff", "image", "cmd"})
+
+
+def _masked(value: Any, mask: Mask) -> Any:
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, list):
+        return [_masked(one, mask) for one in value]
+    if isinstance(value, dict):
+        return {key: one if key in _NAMES else _masked(one, mask) for key, one in value.items()}
+    return value
+
+
 def _masked_error(error: StackError, mask: Mask) -> StackError:
     """The error with its texts masked, of the same kind."""
     error.message = mask(error.message)
     error.args = (error.message,)
-    error.result = {
-        key: mask(value)
-        if isinstance(value, str)
-        else [mask(str(one)) for one in value]
-        if isinstance(value, list)
-        else value
-        for key, value in error.result.items()
-    }
+    error.result = _masked(error.result, mask)
     return error

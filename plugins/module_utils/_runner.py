@@ -3,72 +3,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Commands run one after the other in an application's container, each with its own output. Private to this collection.
 
-A container's log mixes standard output and error. A few lines of Python, started in place of the application's
-command, run the steps without a shell and mark every line with its step and stream: readable for people, exact for us.
+A container's log mixes standard output and error. ``_pod_runner``, started in place of the application's command, runs
+the steps without a shell and marks every line with its step and stream: readable for people, exact for us.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
-#: Read-only for PostgreSQL, whatever the program tries: libpq (psycopg) takes it from the environment.
-READ_ONLY = {"PGOPTIONS": "-c default_transaction_read_only=on"}
-
-RUNNER = r"""
-import json, os, signal, subprocess, sys, threading
-spec = json.loads(sys.argv[1])
-if spec["stdin"]:
-    os.environ.update(json.loads(sys.stdin.readline()))
-lock, done, running = threading.Lock(), {}, []
-def stop(number, frame):
-    for process in running:
-        process.terminate()
-signal.signal(signal.SIGTERM, stop)
-def say(*words):
-    with lock:
-        print(*words, flush=True)
-def finish(rc):
-    say("runner", "end", rc)
-    sys.exit(rc)
-def pump(name, kind, stream, lines):
-    for line in stream:
-        lines.append(line)
-        say(name, kind, line.rstrip("\n"))
-for step in spec["steps"]:
-    when = step["when"]
-    if when and (when["step"] not in done or done[when["step"]][0] not in when["rc"]
-                 or when["said"] not in done[when["step"]][1]):
-        continue
-    try:
-        process = subprocess.Popen(step["argv"], cwd=spec["directory"] or None, env={**os.environ, **step["env"]},
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   encoding="utf-8", errors="replace")
-    except OSError as error:
-        say(step["name"], "err", error)
-        say(step["name"], "rc", 127)
-        finish(127)
-    running.append(process)
-    lines = []
-    pumps = [threading.Thread(target=pump, args=(step["name"], kind, stream, lines))
-             for kind, stream in (("out", process.stdout), ("err", process.stderr))]
-    for thread in pumps:
-        thread.start()
-    for thread in pumps:
-        thread.join()
-    rc = process.wait()
-    running.remove(process)
-    done[step["name"]] = rc, "".join(lines)
-    say(step["name"], "rc", rc)
-    if rc not in step["ok"]:
-        finish(rc if 0 < rc < 256 else 1)
-finish(0)
-"""
-
+from ansible_collections.railiance.stack.plugins.module_utils import _pod_runner
 
 _END = re.compile(r"^runner end (\d+)$", re.MULTILINE)
+_STOPPED = re.compile(r"^runner (timeout|stopped)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -87,6 +37,9 @@ class Command:
     :param name: a word that marks its lines.
     :param ok: exit codes after which the next step may run.
     :param env: plain environment of this step alone.
+    :param companion: it stays while later steps run: they begin when it has said a line that begins with this. It is
+        told ``stop`` when they are stopped, and ``end`` at the end.
+    :param shown: the command line as people see it, where ``argv`` carries a whole program.
     """
 
     name: str
@@ -94,6 +47,12 @@ class Command:
     ok: tuple[int, ...] = (0,)
     env: dict[str, str] = field(default_factory=dict)
     when: When | None = None
+    companion: str = ""
+    shown: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> list[str]:
+        return list(self.shown or self.argv)
 
 
 @dataclass(frozen=True)
@@ -105,10 +64,13 @@ class Ran:
     stderr: str
 
 
-def runner_argv(python: str, commands: list[Command], directory: str = "", stdin: bool = False) -> list[str]:
+def runner_argv(
+    python: str, commands: list[Command], directory: str = "", stdin: bool = False, timeout: float = 0
+) -> list[str]:
     """The command line that runs the steps.
 
     :param stdin: whether one line of JSON with secret environment is read first.
+    :param timeout: seconds after which it stops them by itself and ends with 124; 0 for never.
     """
     steps = [
         {
@@ -117,17 +79,24 @@ def runner_argv(python: str, commands: list[Command], directory: str = "", stdin
             "ok": list(command.ok),
             "env": command.env,
             "when": {"step": when.step, "rc": list(when.rc), "said": when.said} if (when := command.when) else None,
+            "companion": command.companion,
         }
         for command in commands
     ]
-    spec = {"steps": steps, "directory": directory, "stdin": stdin}
-    return [python, "-u", "-c", RUNNER, json.dumps(spec)]
+    spec = {"steps": steps, "directory": directory, "stdin": stdin, "timeout": timeout}
+    return [python, "-u", "-c", inspect.getsource(_pod_runner), json.dumps(spec)]
 
 
 def last_word(log: str) -> int | None:
     """The exit code once the runner is through."""
     match = _END.search(log) if log.endswith("\n") else None
     return int(match[1]) if match else None
+
+
+def stopped(log: str) -> str:
+    """Why the runner ended the steps: ``timeout``, ``stopped`` (the pod was told to end), or empty: it did not."""
+    match = _STOPPED.search(log)
+    return match[1] if match else ""
 
 
 def parse(log: str, commands: list[Command]) -> tuple[dict[str, Ran], str]:
@@ -140,7 +109,7 @@ def parse(log: str, commands: list[Command]) -> tuple[dict[str, Ran], str]:
     parts: dict[str, dict[str, Any]] = {}
     stray: list[str] = []
     for line in log.split("\n"):
-        if _END.match(line):
+        if _END.match(line) or _STOPPED.match(line):
             continue
         match = marked.match(line)
         if not match:

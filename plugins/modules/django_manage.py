@@ -12,9 +12,14 @@ version_added: 0.1.0
 description:
   - Runs C(manage.py) with the image, environment, Secrets and volumes of an application's own pod, as a Job before
     traffic switches to a new image, or in a pod that runs.
-  - C(migrate) looks first and changes only what is pending; both happen in one Job.
-  - The name of the Job is a lock. While another run of the same command for the same application is active, with
-    whatever image, this one waits for it. The Job ends by itself and is removed afterwards.
+  - C(migrate) looks first and changes only what is pending; both happen in one Job. The look tells of every operation
+    whether there is a way back and whether it destroys something. What has no way back is not begun when it is to be
+    reversed.
+  - The name of the Job is a lock. While another run that may change something is active for the same application, with
+    whatever image and command, this one waits for it. The Job ends by itself and is removed afterwards.
+  - C(migrate) also holds an advisory lock of the PostgreSQL database while it works, in a Job as well as in a running
+    pod. PostgreSQL gives it back when the session ends, however it ends. Sessions that an earlier run left hanging are
+    ended first, and its own when its time is over.
   - Values of the Secrets that the pod uses are hidden in everything that is returned. Entries named C(username),
     C(host), C(port) and C(dbname), and values of less than four characters, are shown.
 author:
@@ -26,8 +31,9 @@ attributes:
   check_mode:
     support: partial
     details:
-      - C(migrate) runs one Job, which deletes itself and whose database sessions are read-only, to read what is
-        pending. Where the image, the namespace or a Secret does not exist yet, the result says so instead.
+      - C(migrate) runs one Job, which deletes itself and whose database session is read-only, to read what is
+        pending, as with O(plan=true). Where the image, the namespace or a Secret does not exist yet, the result says
+        so instead.
       - Every other command is not run. One that changes nothing is reported unchanged, any other changed.
   diff_mode:
     support: partial
@@ -56,6 +62,27 @@ options:
   pod_template:
     description: Pod template to use instead of a Deployment's, for the first release.
     type: dict
+  plan:
+    description:
+      - For C(migrate), look only. The result is that of check mode, and never a change.
+    type: bool
+    default: false
+  targets:
+    description:
+      - For C(migrate), where to go, forward or backward, one after the other. Everything newest when not given.
+      - With O(driver=alembic) one target at most.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      app:
+        description: Application in Django's sense. Alembic knows none.
+        type: str
+      migration:
+        description:
+          - Name of a migration or its beginning, or a revision of Alembic. V(zero) is before the first one.
+          - The newest one when not given.
+        type: str
   container:
     description: Container of the pod; the first one when not given.
     type: str
@@ -139,6 +166,7 @@ options:
   extra_args:
     description:
       - Further arguments, at the end. They are visible in the cluster; never put a secret here.
+      - With C(migrate) only options, which the prediction knows nothing of.
       - With O(driver=alembic) they stand before the subcommand, for example C(-c alembic/alembic.ini).
     type: list
     elements: str
@@ -182,6 +210,21 @@ EXAMPLES = r"""
     command: migrate
     app: vergabe-teilnahme
     image: "{{ pushed.reference_by_digest }}"
+
+- name: See what a release would do to the database
+  railiance.stack.django_manage:
+    command: migrate
+    app: vergabe-teilnahme
+    image: "{{ pushed.reference_by_digest }}"
+    plan: true
+  register: planned
+
+- name: Take a migration back, with the image that knows it
+  railiance.stack.django_manage:
+    command: migrate
+    app: vergabe-teilnahme
+    targets:
+      - {app: ausschreibungen, migration: "0003"}
 
 - name: Create the first administrator
   railiance.stack.django_manage:
@@ -235,13 +278,96 @@ image:
   type: str
 pending:
   description:
-    - With O(command=migrate), the migrations that were pending before, oldest first.
-    - V(none) in check mode when they could not be read yet.
+    - With O(command=migrate), the migrations that were pending before, in the order in which they run.
+    - C(destructive) of an operation is true for the drop of a table, a column or a constraint, for a conversion that
+      does not keep every value, for SQL that drops, truncates or deletes, and for Python or SQL without a way back. The
+      drop of an index, a rename and a change of options are not, and nothing is in an empty database or in a table that
+      the same run creates. For a migration that is reversed it says the same of the reversal, so undoing a new table or
+      column is destructive.
+    - C(compatible) is false when the version of the application that does not know the operation cannot go on reading
+      and writing.
+    - V(none) in check mode and with O(plan=true) when they could not be read yet. The same holds for the other results
+      of C(migrate).
+  returned: O(command=migrate)
+  type: list
+  elements: dict
+  contains:
+    migration:
+      description: Application and name, C(shop.0002_data); with Alembic the revision.
+      type: str
+    direction:
+      description: V(forward) or V(backward).
+      type: str
+    operations:
+      description: C(description), C(reversible), C(destructive), C(compatible) and a C(reason) that may be empty.
+      type: list
+      elements: dict
+    reversible:
+      description: Whether all of its operations are.
+      type: bool
+    destructive:
+      description: Whether one of its operations is.
+      type: bool
+    compatible:
+      description: Whether all of its operations are.
+      type: bool
+    atomic:
+      description: Whether it happens in one transaction, so that a failure leaves nothing of it.
+      type: bool
+  sample:
+    - migration: shop.0002_data
+      direction: forward
+      operations:
+        - description: Raw Python operation
+          reversible: false
+          destructive: true
+          compatible: true
+          reason: What Python code (fill) does to rows cannot be read from it, and it declares no way back
+      reversible: false
+      destructive: true
+      compatible: true
+      atomic: true
+reversible:
+  description: Whether all that was pending is.
+  returned: O(command=migrate)
+  type: bool
+destructive:
+  description: Whether something that was pending is.
+  returned: O(command=migrate)
+  type: bool
+compatible:
+  description: Whether all that was pending is.
+  returned: O(command=migrate)
+  type: bool
+applied:
+  description:
+    - What the database records as applied, oldest first; after the run when it ran, also when it failed.
+    - Alembic records where the database is; what lies before that is listed as well.
+  returned: O(command=migrate)
+  type: list
+  elements: str
+  sample: [shop.0001_initial, shop.0002_data]
+unknown:
+  description:
+    - What the database records and the image does not know. A release of this image would have to reverse it first,
+      with an image that does know it.
+    - Records of applications that were removed long ago appear here as well; no image knows them any more.
+  returned: O(command=migrate)
+  type: list
+  elements: str
+way_back:
+  description: O(targets) for an image that knows RV(unknown), which lead to what this image knows.
   returned: O(command=migrate)
   type: list
   elements: dict
   sample:
-    - {migration: shop.0002_data, operations: [Raw Python operation]}
+    - {app: shop, migration: 0001_initial}
+sessions:
+  description:
+    - Sessions in PostgreSQL that were ended because the time was over, with C(query), C(waiting_for) and C(blocked_by).
+  returned: when a migration was stopped
+  type: list
+  elements: dict
 plan:
   description: What was done, or would be done in check mode.
   returned: always
@@ -260,6 +386,13 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "namespace": {"type": "str"},
     "workload": {"type": "str"},
     "pod_template": {"type": "dict"},
+    "plan": {"type": "bool", "default": False},
+    "targets": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {"app": {"type": "str"}, "migration": {"type": "str"}},
+    },
     "container": {"type": "str"},
     "image": {"type": "str"},
     "image_available": {"type": "bool", "default": True},

@@ -1,38 +1,64 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from ansible_collections.railiance.stack.plugins.module_utils._django import (
     Request,
+    Target,
     check_request,
     commands,
     judge,
-    parse_history,
-    parse_plan,
     reading,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._runner import Ran
 
-PLAN = """Planned operations:
-contenttypes.0001_initial
-    Create model ContentType
-    Alter unique_together for contenttype (1 constraint(s))
-shop.0002_data
-    Raw Python operation
-    Raw SQL operation -> select 1"""
-NOTHING = "Planned operations:\n  No planned migration operations."
+BEFORE = {
+    "kind": "before",
+    "verdict": "forward",
+    "go": True,
+    "pending": [
+        {
+            "migration": "shop.0002_data",
+            "direction": "forward",
+            "reversible": True,
+            "destructive": False,
+            "compatible": True,
+        }
+    ],
+    "applied": ["shop.0001_initial"],
+    "unknown": [],
+    "way_back": [],
+}
+NOTHING = {**BEFORE, "verdict": "nothing", "go": False, "pending": []}
+AFTER = {"kind": "after", "applied": ["shop.0001_initial", "shop.0002_data"], "unknown": [], "way_back": []}
+
+
+def look(*answers, rc=0):
+    return Ran(rc, "\n".join(["hello", *(f"railiance {json.dumps(one)}" for one in answers)]), "")
 
 
 def test_migrate_looks_read_only_and_changes_only_what_is_pending():
-    look, apply = commands(Request("migrate", settings="config.production", database="default"))
-    common = ("python", "manage.py", "migrate", "--no-color")
+    looking, apply = commands(Request("migrate", settings="config.production", database="default"), "shop-manage")
+    assert looking.argv[:5] == ("python", "manage.py", "shell", "--no-color", "--verbosity")
+    assert looking.line == ["python", "manage.py", "migrate", "--plan"]
+    assert looking.env == {"PGAPPNAME": "shop-manage-look", "PGOPTIONS": "-c default_transaction_read_only=on"}
     options = ("--noinput", "--settings", "config.production", "--database", "default")
-    assert look.argv == (*common, "--plan", "--check", *options)
-    assert apply.argv == (*common, *options)
-    assert look.env == {"PGOPTIONS": "-c default_transaction_read_only=on"}
-    assert apply.env == {}
-    assert (apply.when.step, apply.when.rc, apply.when.said) == ("plan", (1,), "Planned operations:")
-    assert reading(Request("migrate", settings="config.production", database="default")) == [look]
+    assert apply.argv == ("python", "manage.py", "migrate", "--no-color", *options)
+    assert apply.env == {"PGAPPNAME": "shop-manage", "PGOPTIONS": "-c client_connection_check_interval=2000"}
+    assert (apply.when.step, apply.when.rc, apply.when.said) == ("look", (0,), '"go": true')
+    assert looking.companion
+    [foretold] = reading(Request("migrate", settings="config.production", database="default"), "shop-manage")
+    assert foretold.companion == ""
+
+
+def test_every_target_is_a_call_of_its_own():
+    request = Request("migrate", targets=(Target("shop", "0001"), Target("blog", "zero"), Target("auth")))
+    changes = commands(request)[1:]
+    assert [one.name for one in changes] == ["apply", "apply1", "apply2"]
+    assert [one.argv[5:] for one in changes] == [("shop", "0001"), ("blog", "zero"), ("auth",)]
+    assert [one.argv[5:] for one in commands(Request("migrate", apps=("shop", "auth")))[1:]] == [("shop",), ("auth",)]
 
 
 def test_only_migrations_are_read_in_check_mode():
@@ -62,37 +88,34 @@ def test_how_commands_are_called(request_, words):
     assert list(commands(request_)[0].argv) == ["python", "manage.py", *words]
 
 
-def test_a_plan_is_read():
-    assert parse_plan(PLAN) == [
-        {
-            "migration": "contenttypes.0001_initial",
-            "operations": ["Create model ContentType", "Alter unique_together for contenttype (1 constraint(s))"],
-        },
-        {"migration": "shop.0002_data", "operations": ["Raw Python operation", "Raw SQL operation -> select 1"]},
-    ]
-    assert parse_plan(NOTHING) == []
-
-
 def test_nothing_pending_is_no_change():
-    verdict = judge(Request("migrate"), {"plan": Ran(0, NOTHING, "")})
-    assert (verdict.changed, verdict.pending) == (False, [])
+    verdict = judge(Request("migrate"), {"look": look(NOTHING)})
+    assert (verdict.changed, verdict.migrations.pending, verdict.stdout) == (False, [], "hello")
+    assert verdict.migrations.applied == ["shop.0001_initial"]
 
 
 def test_pending_and_applied():
-    ran = {"plan": Ran(1, PLAN, ""), "apply": Ran(0, "  Applying shop.0002_data... OK", "")}
+    ran = {"look": look(BEFORE, AFTER), "apply": Ran(0, "  Applying shop.0002_data... OK", "")}
     verdict = judge(Request("migrate"), ran)
     assert verdict.changed
-    assert [one["migration"] for one in verdict.pending] == ["contenttypes.0001_initial", "shop.0002_data"]
+    assert [one["migration"] for one in verdict.migrations.pending] == ["shop.0002_data"]
+    assert verdict.migrations.applied == ["shop.0001_initial", "shop.0002_data"]
     assert verdict.stdout == "  Applying shop.0002_data... OK"
+
+
+def test_an_end_that_was_not_seen_is_not_made_up():
+    ran = {"look": look(BEFORE, rc=1), "apply": Ran(0, "", "")}
+    verdict = judge(Request("migrate"), ran)
+    assert (verdict.changed, verdict.migrations.applied) == (True, None)
 
 
 @pytest.mark.parametrize(
     "ran",
     [
         {},
-        {"plan": Ran(1, "", "django.db.utils.OperationalError: connection refused")},  # not pending: broken
-        {"plan": Ran(-1, PLAN, "")},
-        {"plan": Ran(1, PLAN, ""), "apply": Ran(1, "", "IntegrityError")},
+        {"look": Ran(1, "", "django.db.utils.OperationalError: connection refused")},  # not pending: broken
+        {"look": look(BEFORE, rc=-1)},
+        {"look": look(BEFORE, AFTER), "apply": Ran(1, "", "IntegrityError")},
     ],
 )
 def test_a_failure_is_not_taken_for_a_plan(ran):
@@ -137,39 +160,16 @@ def test_a_user_who_exists_is_no_change_and_no_failure():
     assert judge(request, {"run": Ran(1, "", "CommandError: Enter a valid email address.")}) is None
 
 
-HISTORY = """0a74db78eb79 -> 347626bb1301 (head), three
-6c6188f61934 -> 0a74db78eb79 (current), two
-<base> -> 6c6188f61934, one, with a comma"""
-
-
-def test_alembic_gives_the_same_shape():
-    ran = {
-        "look": Ran(255, "", "FAILED: Database is not on all head revisions"),
-        "current": Ran(0, "0a74db78eb79", ""),
-        "history": Ran(0, HISTORY.rpartition("\n")[0], ""),
-        "apply": Ran(0, "", "INFO Running upgrade"),
-    }
-    request = Request("migrate", driver="alembic")
-    verdict = judge(request, ran)
-    assert verdict.changed
-    assert verdict.pending == [{"migration": "347626bb1301", "operations": ["three"]}]
-    assert [command.argv[2:] for command in commands(request)] == [
-        ("alembic", "current", "--check-heads"),
-        ("alembic", "current"),
-        ("alembic", "history", "-r", "current:heads"),
-        ("alembic", "upgrade", "heads"),
-    ]
-    assert judge(request, {"look": Ran(0, "0a74db78eb79 (head)", "")}).changed is False
-    assert judge(request, {"look": Ran(255, "", "FAILED: connection refused")}) is None
-
-
-def test_a_history_is_oldest_first():
-    assert [one["migration"] for one in parse_history(HISTORY, set())] == [
-        "6c6188f61934",
-        "0a74db78eb79",
-        "347626bb1301",
-    ]
-    assert parse_history(HISTORY, set())[0]["operations"] == ["one, with a comma"]
+def test_alembic_goes_the_way_that_the_look_found():
+    request = Request("migrate", driver="alembic", extra_args=("-c", "db.ini"), targets=(Target("", "0a7"),))
+    looking, up, down = commands(request)
+    assert looking.line == ["python", "-m", "alembic", "-c", "db.ini", "current", "--verbose"]
+    assert up.argv[2:] == ("alembic", "-c", "db.ini", "upgrade", "0a7")
+    assert down.argv[2:] == ("alembic", "-c", "db.ini", "downgrade", "0a7")
+    assert (up.when.said, down.when.said) == ('"verdict": "forward"', '"verdict": "backward"')
+    assert commands(Request("migrate", driver="alembic"))[1].argv[-2:] == ("upgrade", "heads")
+    zero = commands(Request("migrate", driver="alembic", targets=(Target("", "zero"),)))[2]
+    assert zero.argv[-2:] == ("downgrade", "base")
 
 
 @pytest.mark.parametrize(
@@ -177,6 +177,11 @@ def test_a_history_is_oldest_first():
     [
         (Request("seed --all"), "command 'seed --all' is not the name of a management command."),
         (Request("loaddata"), "loaddata has nothing to load."),
+        (Request("seed", plan=True), "targets and plan go with command: migrate only."),
+        (Request("migrate", apps=("a",), targets=(Target("a"),)), "apps and targets both say where migrate goes."),
+        (Request("migrate", targets=(Target("", "0001"),)), "A target of Django names an app."),
+        (Request("migrate", extra_args=("shop",)), "extra_args of migrate holds 'shop', which is no option."),
+        (Request("migrate", driver="alembic", targets=(Target(), Target())), "Alembic goes to one revision at a time."),
         (Request("check", driver="alembic"), "Alembic knows no command 'check'."),
         (Request("seed", changed_pattern="("), "changed_pattern is no regular expression: missing )"),
     ],

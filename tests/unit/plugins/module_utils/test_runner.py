@@ -14,6 +14,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._runner import (
     last_word,
     parse,
     runner_argv,
+    stopped,
 )
 
 
@@ -95,3 +96,44 @@ def test_a_log_that_was_cut_off_says_so():
     assert ran == {"a": Ran(-1, "half", "")}
     ran, stray = parse("Traceback: no python", [script("a", "")])
     assert (ran, stray) == ({}, "Traceback: no python")
+
+
+COMPANION = """
+import sys
+print("ready yes", flush=True)
+for line in sys.stdin:
+    print("heard", line.strip(), flush=True)
+    if line.strip() == "end":
+        break
+"""
+
+
+def test_a_companion_stays_until_the_steps_after_it_are_through():
+    companion = script("look", COMPANION, companion="ready")
+    step = script("step", "print('done')", when=When("look", (0,), "yes"))
+    done, ran, _ = run([companion, step])
+    assert done.returncode == 0
+    assert ran == {"look": Ran(0, "ready yes\nheard end", ""), "step": Ran(0, "done", "")}
+    assert done.stdout.index("step rc 0") < done.stdout.index("heard end")
+
+
+def test_a_companion_hears_of_the_end_also_when_a_step_fails():
+    done, ran, _ = run([script("look", COMPANION, companion="ready"), script("step", "raise SystemExit(7)")])
+    assert done.returncode == 7
+    assert ran["look"].stdout == "ready yes\nheard end"
+
+
+def test_a_companion_that_ends_by_itself_is_a_step_like_others():
+    done, ran, _ = run([script("look", "raise SystemExit(3)", companion="ready"), script("step", "print(1)")])
+    assert (done.returncode, list(ran)) == (3, ["look"])
+
+
+def test_what_hangs_is_stopped_when_the_time_is_over_after_its_companion_was_told():
+    began = time.monotonic()
+    hanging = script("step", "import time; print('up', flush=True); time.sleep(60)")
+    done, ran, _ = run([script("look", COMPANION, companion="ready"), hanging], timeout=2)
+    assert time.monotonic() - began < 8
+    assert (done.returncode, stopped(done.stdout)) == (124, "timeout")
+    assert ran["step"] == Ran(-15, "up", "")
+    assert ran["look"] == Ran(0, "ready yes\nheard stop\nheard end", "")
+    assert last_word(done.stdout) == 124

@@ -9,13 +9,45 @@ from ansible_collections.railiance.stack.plugins.module_utils._jobs import Clock
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Completed, Ref
 from ansible_collections.railiance.stack.plugins.module_utils._manage import Manage, Task
 from ansible_collections.railiance.stack.plugins.module_utils._manage_pod import Mask, build_pod, secret_references
+from ansible_collections.railiance.stack.plugins.module_utils._pod_migrations import planned
 from ansible_collections.railiance.stack.plugins.modules import django_manage
 from ansible_collections.railiance.stack.plugins.modules.django_manage import ARGUMENT_SPEC
 from unit.fakes import FakeKube, FakeModule
 
-PLAN = "plan out Planned operations:\nplan out shop.0002_data\nplan out     Raw Python operation\nplan rc 1\n"
-NOTHING = "plan out Planned operations:\nplan out   No planned migration operations.\nplan rc 0\n"
-APPLIED = PLAN + "apply out   Applying shop.0002_data... OK\napply rc 0\n"
+OPERATION = {
+    "description": "Raw Python operation",
+    "reversible": False,
+    "destructive": True,
+    "compatible": True,
+    "reason": "What Python code (fill) does to rows cannot be read from it, and it declares no way back",
+}
+DATA = planned("shop.0002_data", False, [OPERATION])
+
+
+def said(kind, **fields):
+    return f"look out railiance {json.dumps({'kind': kind, **fields})}\n"
+
+
+def before(*pending, applied=("shop.0001_initial",), unknown=(), word=None):
+    return said(
+        "before",
+        verdict=word or ("forward" if pending else "nothing"),
+        go=bool(pending),
+        pending=pending,
+        applied=applied,
+        unknown=unknown,
+        way_back=[],
+    )
+
+
+NOTHING = before() + "look rc 0\nrunner end 0\n"
+PLAN = before(DATA) + "look rc 0\nrunner end 0\n"
+APPLIED = (
+    before(DATA)
+    + "apply out   Applying shop.0002_data... OK\napply rc 0\n"
+    + said("after", applied=["shop.0001_initial", "shop.0002_data"], unknown=[], way_back=[])
+    + "look rc 0\nrunner end 0\n"
+)
 
 
 def secret(name, values):
@@ -208,7 +240,9 @@ def test_pending_migrations_are_applied_in_the_same_job():
     kube = world(APPLIED)
     result = run(kube, image="shop:2", settings="config.production")
     assert result["changed"] is True
-    assert result["pending"] == [{"migration": "shop.0002_data", "operations": ["Raw Python operation"]}]
+    assert result["pending"] == [DATA]
+    assert (result["reversible"], result["destructive"], result["compatible"]) == (False, True, True)
+    assert result["applied"] == ["shop.0001_initial", "shop.0002_data"]
     assert result["diff"][0]["before"] == {"pending": ["shop.0002_data"]}
     assert result["diff"][0]["after"] == {"pending": []}
     assert result["stdout"] == "  Applying shop.0002_data... OK"
@@ -224,13 +258,84 @@ def test_a_pod_of_the_job_is_nobodys_backend():
     assert labels["app.kubernetes.io/name"] == "management-command"
 
 
-def test_two_releases_with_different_images_share_a_lock_and_a_look_does_not():
-    kube = world(NOTHING)
+def test_whatever_may_change_something_shares_a_lock_and_a_look_does_not():
+    kube = world(NOTHING + "run rc 0\n")
     run(kube, image="shop:2")
     run(kube, image="shop:3")
+    run(kube, command="loaddata", fixtures=["a"])
     run(kube, check_mode=True)
+    run(kube, plan=True)
+    run(kube, command="showmigrations")
     names = [ref.name for verb, ref in kube.writes if verb == "create"]
-    assert names[0] == names[1] != names[2]
+    assert names[0] == names[1] == names[2]
+    assert names[3] == names[4] != names[0]
+    assert names[5] not in names[:5]
+
+
+def test_plan_is_check_mode_without_a_change():
+    planned_, foretold = run(world(PLAN), plan=True), run(world(PLAN), check_mode=True)
+    assert planned_ == {**foretold, "changed": False}
+    assert foretold["changed"] is True
+    assert planned_["pending"] == [DATA]
+
+
+def test_what_a_rollback_to_this_image_would_have_to_reverse():
+    log = before(applied=["shop.0001_initial", "shop.0002_data"], unknown=["shop.0002_data"]) + "look rc 0\n"
+    result = run(world(log), plan=True)
+    assert (result["pending"], result["unknown"], result["reversible"]) == ([], ["shop.0002_data"], True)
+
+
+def test_what_has_no_way_back_is_not_begun():
+    back = planned("shop.0002_data", True, [{**OPERATION, "description": "Undo: Raw Python operation"}])
+    kube = world(before(back, word="impossible") + "look rc 0\n")
+    error = failed(kube, targets=[{"app": "shop", "migration": "0001"}])
+    assert isinstance(error, NeedsOperator)
+    assert error.message == (
+        "There is no way back: shop.0002_data (Undo: Raw Python operation) cannot be reversed. Nothing was changed."
+    )
+    assert error.result["reversible"] is False
+    foretold = run(kube, plan=True, targets=[{"app": "shop", "migration": "0001"}])
+    assert foretold["diff"][0]["before"] == {"pending": ["shop.0002_data (backward)"]}
+
+
+def test_a_failure_half_way_says_what_the_database_records_now():
+    log = (
+        before(DATA)
+        + "apply err ValueError: key-canary\napply rc 1\n"
+        + said("after", applied=["shop.0001_initial"], unknown=[], way_back=[])
+        + "look rc 0\n"
+    )
+    error = failed(world(log, 1))
+    assert error.message.endswith("ValueError: ********")
+    assert (error.result["pending"], error.result["applied"]) == ([DATA], ["shop.0001_initial"])
+
+
+def test_a_migration_that_hangs_is_told_with_its_session():
+    session = {"pid": 7, "state": "active", "waiting_for": "Lock/relation", "query": "alter table x -- key-canary"}
+    log = (
+        before(DATA)
+        + "runner timeout\n"
+        + said("ended", sessions=[{**session, "blocked_by": "9 (gunicorn, idle in transaction)", "ended": True}])
+        + "apply rc -15\n"
+        + said("after", applied=["shop.0001_initial"], unknown=[], way_back=[])
+        + "look rc 0\nrunner end 124\n"
+    )
+    error = failed(world(log, 124), timeout=5)
+    assert "'manage.py migrate --no-color' did not end within 5 s in Job shop/shop-manage-" in error.message
+    assert error.message.endswith(
+        "Its session in PostgreSQL was ended: alter table x -- ********, blocked by 9 (gunicorn, idle in transaction)."
+    )
+    assert error.result["applied"] == ["shop.0001_initial"]
+    assert "canary" not in json.dumps(error.result)
+
+
+def test_a_run_that_waited_for_another_one_says_for_whom():
+    log = said("waiting", holder="shop-manage-1-look from 10.1.1.1 since today") + "runner timeout\nlook rc -15\n"
+    error = failed(world(log, 124), timeout=5)
+    assert error.message.endswith(
+        "It waited for another migration of this database: shop-manage-1-look from 10.1.1.1 since today."
+    )
+    assert error.hint == "Wait until that one is through, then run again."
 
 
 def test_check_mode_looks_with_read_only_sessions_and_says_the_same():
@@ -238,8 +343,9 @@ def test_check_mode_looks_with_read_only_sessions_and_says_the_same():
     result = run(kube, check_mode=True)
     argv = kube.jobs[0]["spec"]["template"]["spec"]["containers"][0]["command"]
     steps = json.loads(argv[-1])["steps"]
-    assert [step["name"] for step in steps] == ["plan"]
-    assert steps[0]["env"] == {"PGOPTIONS": "-c default_transaction_read_only=on"}
+    assert [step["name"] for step in steps] == ["look"]
+    assert steps[0]["env"]["PGOPTIONS"] == "-c default_transaction_read_only=on"
+    assert steps[0]["companion"] == ""
     happened = run(world(APPLIED))
     assert (result["changed"], result["pending"], result["diff"]) == (True, happened["pending"], happened["diff"])
     assert not [ref for ref in kube.objects if ref.kind == "Job"]
@@ -281,9 +387,9 @@ def test_a_first_release_brings_its_own_pod_template():
 
 
 def test_a_failure_says_where_and_why_without_a_secret():
-    log = "plan err django.db.utils.OperationalError: p@ss-canary key-canary line-two-canary\nplan rc 1\n"
+    log = "look err django.db.utils.OperationalError: p@ss-canary key-canary line-two-canary\nlook rc 1\n"
     error = failed(world(log, 1))
-    assert error.message.startswith("'manage.py migrate --no-color' ended with 1 in Job shop/shop-migrate-")
+    assert error.message.startswith("'manage.py migrate --plan' ended with 1 in Job shop/shop-manage-")
     assert error.message.endswith("django.db.utils.OperationalError: ******** ******** ********")
     assert error.result["rc"] == 1
     assert error.result["stderr"] == "django.db.utils.OperationalError: ******** ******** ********"

@@ -1,0 +1,31 @@
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""As little as a Django application can have; everything else comes from the environment."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import unquote, urlsplit
+
+_url = urlsplit(os.environ.get("DATABASE_URL", "postgresql://localhost/none"))
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": _url.path.lstrip("/"),
+        "USER": unquote(_url.username or ""),
+        "PASSWORD": unquote(_url.password or ""),
+        "HOST": _url.hostname or "",
+        "PORT": _url.port or 5432,
+    }
+}
+DEBUG = False
+SECRET_KEY = os.environ.get("SECRET_KEY", "for-commands-that-need-no-secret")
+ALLOWED_HOSTS = ["*"]
+INSTALLED_APPS = ["shop", "django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"]
+MIDDLEWARE = ["django.contrib.sessions.middleware.SessionMiddleware"]
+ROOT_URLCONF = "config.urls"
+AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True

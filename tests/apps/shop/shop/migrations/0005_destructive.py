@@ -1,0 +1,13 @@
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes a column and a table away: Django has a way back, the rows have none."""
+
+from __future__ import annotations
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0003_data")]
+    operations = [migrations.RemoveField("Item", "remark"), migrations.DeleteModel("Draft")]
