@@ -14,8 +14,11 @@ import sys
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._pod_migrations import (
+    EMPTY,
+    FRESH,
     Session,
     destroys,
+    harmless,
     note,
     planned,
     say,
@@ -61,9 +64,20 @@ class Revision:
         body = [one for one in function.body if not isinstance(one, ast.Pass) and not _is_text(one)]
         return bool(body) and not isinstance(body[0], ast.Raise)
 
-    def operations(self, backward: bool) -> list[Note]:
-        calls = self._calls("downgrade" if backward else "upgrade", set())
-        return [self._note(call, backward) for call in calls if call[0] not in _NOTHING]
+    def operations(self, backward: bool, fresh: set[str]) -> list[Note]:
+        """:param fresh: tables that the same run creates; those that this revision creates are added."""
+        found: list[Note] = []
+        for name, node in self._calls("downgrade" if backward else "upgrade", set()):
+            if name in _NOTHING:
+                continue
+            said = [self._note((name, node), backward)]
+            table = (_words(node) or [""])[0]
+            if name == "create_table":
+                fresh.add(table)
+            elif table in fresh:
+                said = harmless(said, FRESH)
+            found += said
+        return found
 
     def _calls(self, name: str, seen: set[str]) -> list[tuple[str, ast.Call]]:
         """Calls on ``op`` and on the names that stand for it, and of anything that is handed its connection."""
@@ -252,7 +266,7 @@ class Look:
     def _inside(self, context: Any) -> None:
         """With the environment's engine, in a session of its own: no transaction stays open while others work."""
         from alembic.runtime.migration import MigrationContext
-        from sqlalchemy import text
+        from sqlalchemy import inspect, text
 
         context.connection.rollback()
         engine = context.connection.engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -273,6 +287,7 @@ class Look:
             session.read_only()
             if self._request["stay"]:
                 session.lock()
+            self._empty = not inspect(connection).get_table_names()
             pending = self._pending()
             word = verdict(pending)
             say("before", verdict=word, go=word in ("forward", "backward"), pending=pending, **self._recorded())
@@ -311,12 +326,15 @@ class Look:
         if not backward:
             found.reverse()
         steps = []
+        fresh: set[str] = set()
         for one in found:
             if not backward and one.revision in heads:
                 continue
             with open(one.path, encoding="utf-8") as file:
                 revision = Revision(file.read())
-            operations = revision.operations(backward)
+            operations = revision.operations(backward, fresh)
+            if self._empty:
+                operations = harmless(operations, EMPTY)
             if not revision.reversible and not operations:
                 operations = [note("nothing", reversible=False, reason="downgrade does nothing")]
             steps.append(planned(one.revision, backward, operations))
