@@ -147,13 +147,15 @@ class WantedSecret:
         for part, wanted in (("labels", self.labels), ("annotations", self.annotations)):
             if wanted:
                 meta[part] = {**(meta.get(part) or {}), **wanted}
+        data = {**(old.get("data") or {}), **encode(values)}
         return {
             **old,
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": meta,
             "type": self.type,
-            "data": {**(old.get("data") or {}), **encode(values)},
+            # The server keeps no empty map.
+            **({"data": data} if data else {}),
         }
 
 

@@ -56,6 +56,13 @@ def test_check_mode_writes_nothing_and_shows_no_value():
     assert result["diff"][0]["after"]["data"] == {"password": "********"}
 
 
+def test_a_secret_without_a_key_is_made_once():
+    kube = FakeKube(NAMESPACE)
+    assert work(module(), kube)["changed"] is True
+    assert "data" not in kube.objects[REF]
+    assert work(module(), kube)["changed"] is False
+
+
 def test_check_mode_needs_no_namespace():
     assert work(module(check_mode=True, data={"a": "b"}), FakeKube())["changed"] is True
 
