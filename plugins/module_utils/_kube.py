@@ -132,13 +132,28 @@ class Kube:
             raise _translate(error, f"list {kind}") from error
         return [{"apiVersion": api_version, "kind": kind, **item} for item in answer.get("items") or []]
 
-    def logs(self, namespace: str, pod: str, container: str | None = None, tail: int = 200) -> str:
+    def logs(
+        self,
+        namespace: str,
+        pod: str,
+        container: str | None = None,
+        tail: int = 200,
+        *,
+        since: int | None = None,
+        previous: bool = False,
+    ) -> str:
+        """The end of a container's log.
+
+        :param since: seconds back; everything when not given.
+        :param previous: of the container that ended before this one began.
+        """
         from kubernetes.client import CoreV1Api
 
+        options: dict[str, Any] = {"since_seconds": since} if since is not None else {}
         try:
             return str(
                 CoreV1Api(self._api_client).read_namespaced_pod_log(
-                    pod, namespace, container=container, tail_lines=tail
+                    pod, namespace, container=container, tail_lines=tail, previous=previous, **options
                 )
             )
         except (ApiException, HTTPError) as error:

@@ -123,8 +123,19 @@ class FakeKube:
                 found.append(copy.deepcopy(obj))
         return found
 
-    def logs(self, namespace: str, pod: str, container: str | None = None, tail: int = 200) -> str:
-        return self.pod_logs.get((namespace, pod), "")
+    def logs(
+        self,
+        namespace: str,
+        pod: str,
+        container: str | None = None,
+        tail: int = 200,
+        *,
+        since: int | None = None,
+        previous: bool = False,
+    ) -> str:
+        self.reads.append(f"logs {namespace}/{pod}{' (previous)' if previous else ''}")
+        self._raise("logs", Ref("v1", "Pod", pod, namespace))
+        return self.pod_logs.get((namespace, f"{pod} before" if previous else pod), "")
 
     # -- writing ---------------------------------------------------------------------------------------------
     def apply(self, obj: Object, *, dry_run: bool = False, force: bool = True, manager: str = FIELD_MANAGER) -> Object:
