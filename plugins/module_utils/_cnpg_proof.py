@@ -77,9 +77,18 @@ def _version(obj: Object | None) -> str:
     return f"{meta.get('uid')}/{meta.get('generation')}" if meta else "inline"
 
 
-def build_proof_job(wanted: Wanted, image: str, pull_secrets: list[Object]) -> Object:
-    """The Job; its name is the same for the same database, so two runs wait for each other."""
-    values = {
+def build_client_pod(
+    image: str,
+    pull_secrets: list[Object],
+    secret: str,
+    command: list[str],
+    *,
+    application_name: str,
+    environment: dict[str, str] | None = None,
+    memory_limit: str = "128Mi",
+) -> Object:
+    """A pod with PostgreSQL's client programs, which find the application's database through its Secret."""
+    keys = {
         "PGUSER": "username",
         "PGPASSWORD": "password",
         "PGHOST": "host",
@@ -87,7 +96,7 @@ def build_proof_job(wanted: Wanted, image: str, pull_secrets: list[Object]) -> O
         "PGDATABASE": "dbname",
         "DATABASE_URL": "DATABASE_URL",
     }
-    labels = {**wanted.labels, "app.kubernetes.io/name": "database-proof"}
+    plain = {"PGCONNECT_TIMEOUT": "10", "PGAPPNAME": application_name, **(environment or {})}
     pod: Object = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -104,18 +113,15 @@ def build_proof_job(wanted: Wanted, image: str, pull_secrets: list[Object]) -> O
                 "name": CONTAINER,
                 "image": image,
                 "imagePullPolicy": "IfNotPresent",
-                "command": ["sh", "-c", _SCRIPT],
+                "command": command,
                 "env": [
                     *(
-                        {"name": name, "valueFrom": {"secretKeyRef": {"name": wanted.secret, "key": key}}}
-                        for name, key in values.items()
+                        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+                        for name, key in keys.items()
                     ),
-                    {"name": "PGCONNECT_TIMEOUT", "value": "10"},
-                    {"name": "PGAPPNAME", "value": "railiance-database-proof"},
-                    {"name": "CLOSE_SQL", "value": _CLOSE_SQL},
-                    {"name": "PROOF_SQL", "value": _PROOF_SQL},
+                    *({"name": name, "value": value} for name, value in plain.items()),
                 ],
-                "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
+                "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": memory_limit}},
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
                     "readOnlyRootFilesystem": True,
@@ -126,6 +132,20 @@ def build_proof_job(wanted: Wanted, image: str, pull_secrets: list[Object]) -> O
     }
     if pull_secrets:
         pod["imagePullSecrets"] = pull_secrets
+    return pod
+
+
+def build_proof_job(wanted: Wanted, image: str, pull_secrets: list[Object]) -> Object:
+    """The Job; its name is the same for the same database, so two runs wait for each other."""
+    labels = {**wanted.labels, "app.kubernetes.io/name": "database-proof"}
+    pod = build_client_pod(
+        image,
+        pull_secrets,
+        wanted.secret,
+        ["sh", "-c", _SCRIPT],
+        application_name="railiance-database-proof",
+        environment={"CLOSE_SQL": _CLOSE_SQL, "PROOF_SQL": _PROOF_SQL},
+    )
     return build_job(
         job_name(wanted.app, "database", wanted.cluster_namespace, wanted.cluster, wanted.database),
         wanted.namespace,

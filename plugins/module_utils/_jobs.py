@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,6 +143,49 @@ def run_job(
         kube.delete(ref)
 
 
+@contextlib.contextmanager
+def running_job(
+    kube: Kube,
+    job: Object,
+    container: str,
+    *,
+    timeout: float,
+    patience: float = _PATIENCE,
+    clock: Clock | None = None,
+) -> Iterator[str]:
+    """The name of a Job's pod while the block works in it; the Job is deleted at the end of the block.
+
+    :param container: that has to run.
+    :raises NotStarted: when the pod cannot start (image, Secret, admission).
+    :raises Timeout: when it does not run in time.
+    """
+    clock = clock or Clock()
+    ref = Ref.of(job)
+    deadline = clock.now() + timeout
+    uid = _create_alone(kube, job, ref, deadline, clock)["metadata"]["uid"]
+    try:
+        trouble = _Trouble(kube, ref, uid, patience, clock)
+        while True:
+            pod = _pod_of(kube, ref, uid)
+            if pod is not None and _running(pod, container):
+                break
+            if pod is not None and (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+                outcome = _outcome(kube, pod, container)
+                raise StackError(f"The pod of {ref} ended with {outcome.rc} ({outcome.reason}).", log=outcome.log)
+            trouble.check(pod)
+            if clock.now() >= deadline:
+                events = _events(kube, ref, uid, pod)
+                raise Timeout(
+                    f"The pod of {ref} did not run within {timeout:.0f} s.",
+                    "Look at its events for what it waits for.",
+                    events=events,
+                )
+            clock.sleep(trouble.pace)
+        yield pod["metadata"]["name"]
+    finally:
+        kube.delete(ref)
+
+
 def _create_alone(kube: Kube, job: Object, ref: Ref, deadline: float, clock: Clock) -> Object:
     finished_since: float | None = None
     while True:
@@ -181,8 +225,7 @@ def _follow(
     last_word: LastWord | None,
     clock: Clock,
 ) -> Outcome:
-    stuck_since: float | None = None
-    started = clock.now()
+    trouble = _Trouble(kube, ref, uid, patience, clock)
     while True:
         pod = _pod_of(kube, ref, uid)
         if pod is not None and (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
@@ -192,15 +235,7 @@ def _follow(
             rc = last_word(log)
             if rc is not None:
                 return Outcome(rc, log, "Completed" if rc == 0 else "Error", pod["metadata"]["name"])
-        reason, message = _trouble(pod) if pod else ("", "")
-        if reason:
-            stuck_since = clock.now() if stuck_since is None else stuck_since
-            if reason in _HOPELESS_REASONS or clock.now() - stuck_since >= patience:
-                raise _not_started(kube, ref, pod, uid, reason, message)
-        else:
-            stuck_since = None
-        if pod is None and clock.now() - started >= 5:
-            _check_without_pod(kube, ref, uid)
+        trouble.check(pod)
         if clock.now() >= deadline:
             raise Timeout(
                 f"{ref} did not end within {timeout:.0f} s and was stopped.",
@@ -208,7 +243,35 @@ def _follow(
                 log=_log(kube, pod, container) if pod else "",
                 events=_events(kube, ref, uid, pod),
             )
-        clock.sleep(0.1 if clock.now() - started < 5 else 0.5)
+        clock.sleep(trouble.pace)
+
+
+class _Trouble:
+    """Watches a Job from its creation for what keeps its pod from running."""
+
+    def __init__(self, kube: Kube, ref: Ref, uid: str, patience: float, clock: Clock) -> None:
+        self._kube, self._ref, self._uid = kube, ref, uid
+        self._patience, self._clock = patience, clock
+        self._started = clock.now()
+        self._stuck_since: float | None = None
+
+    @property
+    def pace(self) -> float:
+        """Seconds between two looks."""
+        return 0.1 if self._clock.now() - self._started < 5 else 0.5
+
+    def check(self, pod: Object | None) -> None:
+        """:raises StackError: when the pod will not get on."""
+        now = self._clock.now()
+        reason, message = _trouble(pod) if pod else ("", "")
+        if not reason:
+            self._stuck_since = None
+        else:
+            self._stuck_since = now if self._stuck_since is None else self._stuck_since
+            if reason in _HOPELESS_REASONS or now - self._stuck_since >= self._patience:
+                raise _not_started(self._kube, self._ref, pod, self._uid, reason, message)
+        if pod is None and now - self._started >= 5:
+            _check_without_pod(self._kube, self._ref, self._uid)
 
 
 def _check_without_pod(kube: Kube, ref: Ref, uid: str) -> None:

@@ -8,8 +8,10 @@ Objects are plain dicts in the API's own shape. An object is named by a :class:`
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +35,9 @@ except ImportError:  # _connect reports the missing library before any of these 
 FIELD_MANAGER = "railiance.stack"
 
 Object = dict[str, Any]
+
+#: Websocket message codes.
+_TEXT, _BINARY, _CLOSE = 1, 2, 8
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,84 @@ class Completed:
     rc: int
     stdout: str
     stderr: str
+
+
+class Channel:
+    """The streams of a command in a container, as bytes.
+
+    :param socket: a connected ``websocket.WebSocket`` that speaks ``v4.channel.k8s.io``: the first byte of a message
+        names the stream.
+    :param what: completes the sentence "Could not …".
+    """
+
+    #: What one :meth:`receive` gathers at most before it returns.
+    _GATHER = 1 << 20
+    _STDIN, _STDOUT, _STDERR, _STATUS = range(4)
+
+    def __init__(self, socket: Any, what: str) -> None:
+        self.what = what
+        self.is_open = True
+        self._socket = socket
+        self._status = bytearray()
+
+    def send(self, data: bytes) -> None:
+        """Blocks while the command does not read.
+
+        :raises StackError: when the connection is gone.
+        """
+        try:
+            self._socket.send(bytes([self._STDIN]) + data, opcode=_BINARY)
+        except Exception as error:  # websocket-client has exceptions of its own beside OSError
+            self.is_open = False
+            raise StackError(f"Could not {self.what}: the connection broke ({error}).", "Run again.") from error
+
+    def receive(self, timeout: float) -> tuple[bytes, bytes]:
+        """What came on standard output and standard error; waits for something to come, at most ``timeout`` seconds."""
+        out, err = bytearray(), bytearray()
+        while self.is_open and len(out) < self._GATHER and self._has_data(0 if out or err else timeout):
+            try:
+                code, frame = self._socket.recv_data_frame(True)
+            except Exception as error:
+                self.is_open = False
+                raise StackError(f"Could not {self.what}: the connection broke ({error}).", "Run again.") from error
+            if code == _CLOSE:
+                self.is_open = False
+            elif code in (_TEXT, _BINARY) and len(frame.data) > 1:
+                target = {self._STDOUT: out, self._STDERR: err, self._STATUS: self._status}.get(frame.data[0])
+                if target is not None:
+                    target += frame.data[1:]
+        return bytes(out), bytes(err)
+
+    def _has_data(self, timeout: float) -> bool:
+        """Data that TLS has decrypted already does not show on the socket."""
+        raw = self._socket.sock
+        if raw is None:
+            self.is_open = False
+            return False
+        if getattr(raw, "pending", int)():
+            return True
+        poll = select.poll()
+        poll.register(raw, select.POLLIN)
+        return bool(poll.poll(timeout * 1000))
+
+    @property
+    def returncode(self) -> int:
+        """Exit code of the command.
+
+        :raises StackError: when there is none: the program could not be started, or the connection broke.
+        """
+        try:
+            status = json.loads(self._status)
+            if status["status"] == "Success":
+                return 0
+            return int(next(c["message"] for c in status["details"]["causes"] if c["reason"] == "ExitCode"))
+        except (ValueError, KeyError, TypeError, StopIteration) as error:
+            raise StackError(f"Could not {self.what}: the program could not be started.") from error
+
+    def close(self) -> None:
+        """A command that still runs finds its standard input and output closed."""
+        self.is_open = False
+        self._socket.close()
 
 
 class Kube:
@@ -221,46 +304,47 @@ class Kube:
 
         :raises Timeout: when the command does not end in time.
         """
+        channel = self.open(namespace, pod, command, container=container, stdin=stdin is not None)
+        with contextlib.closing(channel):
+            if stdin is not None:
+                # The exec protocol cannot half-close standard input; readers get their end by line.
+                channel.send((stdin if stdin.endswith("\n") else stdin + "\n").encode())
+            out, err = bytearray(), bytearray()
+            deadline = time.monotonic() + timeout
+            while channel.is_open and time.monotonic() < deadline:
+                some_out, some_err = channel.receive(1)
+                out += some_out
+                err += some_err
+            if channel.is_open:
+                said = out.decode(errors="replace")
+                raise Timeout(f"Could not {channel.what}: it did not end within {timeout:.0f} s.", stdout=said)
+            return Completed(channel.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+
+    def open(
+        self, namespace: str, pod: str, command: list[str], *, container: str | None = None, stdin: bool = False
+    ) -> Channel:
+        """Start a command in a container and leave its streams to the caller, who closes the channel."""
         from kubernetes.client import CoreV1Api
         from kubernetes.stream import stream
 
         what = f"run {command[0]} in Pod {namespace}/{pod}"
         options: dict[str, Any] = {"container": container} if container else {}
         try:
-            channel = stream(
+            client = stream(
                 CoreV1Api(self._api_client).connect_get_namespaced_pod_exec,
                 pod,
                 namespace,
                 command=command,
-                stdin=stdin is not None,
+                stdin=stdin,
                 stdout=True,
                 stderr=True,
                 tty=False,
                 _preload_content=False,
                 **options,
             )
-            if stdin is not None:
-                # The exec protocol cannot half-close standard input; readers get their end by line.
-                channel.write_stdin(stdin if stdin.endswith("\n") else stdin + "\n")
-            out: list[str] = []
-            err: list[str] = []
-            deadline = time.monotonic() + timeout
-            while channel.is_open() and time.monotonic() < deadline:
-                channel.update(timeout=1)
-                out.append(channel.read_stdout() if channel.peek_stdout() else "")
-                err.append(channel.read_stderr() if channel.peek_stderr() else "")
-            if channel.is_open():
-                channel.close()
-                raise Timeout(f"Could not {what}: it did not end within {timeout:.0f} s.", stdout="".join(out))
-            out.append(channel.read_stdout() if channel.peek_stdout() else "")
-            err.append(channel.read_stderr() if channel.peek_stderr() else "")
-            try:
-                rc = int(channel.returncode)
-            except (TypeError, ValueError) as error:
-                raise StackError(f"Could not {what}: the program could not be started.") from error
         except (ApiException, HTTPError) as error:
             raise _translate(error, what) from error
-        return Completed(rc, "".join(out), "".join(err))
+        return Channel(client.sock, what)
 
     # -- waiting ---------------------------------------------------------------------------------------------
     def wait(
