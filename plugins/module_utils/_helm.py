@@ -38,6 +38,8 @@ from ansible_collections.railiance.stack.plugins.module_utils._ready import read
 
 #: A label on the release that names the run at work on it; the same text is on Helm's command line while it lives.
 RUN_LABEL = "railiance.io/run"
+#: In the values of a release: what it is, for whoever reads it back.
+RECORD = "release"
 _HISTORY = 10
 #: Seconds Helm may take beyond its own timeout before it counts as hung.
 _GRACE = 60

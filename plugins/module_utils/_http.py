@@ -87,7 +87,7 @@ class HttpsTransport:
         self._address = address
         self._timeout = timeout
         self._ca_file = ca_file
-        self._connection: _Connection | None = None
+        self._connection: http.client.HTTPConnection | None = None
 
     def request(
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
@@ -109,6 +109,9 @@ class HttpsTransport:
             self.close()
             raise self._failed(error) from error
 
+    def _connect(self) -> http.client.HTTPConnection:
+        return _Connection(self.host, self.port, self._address, self._context, self._timeout)
+
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
@@ -121,7 +124,7 @@ class HttpsTransport:
 
     def _once(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Response:
         if self._connection is None:
-            self._connection = _Connection(self.host, self.port, self._address, self._context, self._timeout)
+            self._connection = self._connect()
         self._connection.request(method, path, body=body, headers=dict(headers))
         answer = self._connection.getresponse()
         content = answer.read()
@@ -149,15 +152,31 @@ class HttpsTransport:
         )
 
 
+class PlainTransport(HttpsTransport):
+    """:class:`Transport` to an address inside the cluster, behind the proxy that ends TLS. Never for credentials."""
+
+    def __init__(self, base_url: str, *, timeout: float = 30) -> None:
+        parts = urlsplit(base_url)
+        super().__init__(f"https://{parts.netloc}", timeout=timeout)
+        self.port, self.base_url = parts.port or 80, base_url
+
+    def _connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(self.host, self.port, timeout=self._timeout)
+
+
 class Http:
     """Requests by whole URL; one kept connection a server.
 
     :param ca_file: PEM file trusted in addition to the system's certificates.
     :param address: connect there whatever the URL's name resolves to; certificates are checked against the name.
+    :param plain: whether URLs may be http, for addresses inside the cluster.
     """
 
-    def __init__(self, *, ca_file: str | None = None, address: str | None = None, timeout: float = 30) -> None:
+    def __init__(
+        self, *, ca_file: str | None = None, address: str | None = None, timeout: float = 30, plain: bool = False
+    ) -> None:
         self._ca_file = ca_file or ""
+        self._plain = plain
         self._address = address or ""
         self._timeout = timeout
         self._servers: dict[str, HttpsTransport] = {}
@@ -169,8 +188,10 @@ class Http:
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._servers:
-            self._servers[origin] = HttpsTransport(
-                origin, ca_file=self._ca_file, address=self._address, timeout=self._timeout
+            self._servers[origin] = (
+                PlainTransport(origin, timeout=self._timeout)
+                if self._plain and parts.scheme == "http"
+                else HttpsTransport(origin, ca_file=self._ca_file, address=self._address, timeout=self._timeout)
             )
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return self._servers[origin].request(method, path, headers=headers, body=body)

@@ -18,7 +18,7 @@ from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._apply import with_namespaces
 from ansible_collections.railiance.stack.plugins.module_utils._cnpg import inline_role
-from ansible_collections.railiance.stack.plugins.module_utils._helm import Release, is_release, newest_first
+from ansible_collections.railiance.stack.plugins.module_utils._helm import RECORD, Release, is_release, newest_first
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref, comparable
 from ansible_collections.railiance.stack.plugins.module_utils._ready import has_condition, readiness
 from ansible_collections.railiance.stack.plugins.module_utils._secret import content_version
@@ -32,8 +32,6 @@ SETTINGS_LABEL = "railiance.io/settings"
 STATE_LABEL = "railiance.io/state"
 #: What Helm takes for "without this label"; a first revision keeps it as it is.
 UNSET = "null"
-#: In the values of a release: what was released, see :func:`record_of`.
-RECORD = "release"
 
 #: What an application may consist of; a kind that the cluster does not serve is an empty list.
 KINDS: tuple[tuple[str, str], ...] = (

@@ -54,6 +54,10 @@ options:
     description: Values of the release.
     type: dict
     default: {}
+  revision:
+    description: Take the values of this stored revision instead of O(values).
+    type: int
+    default: 0
   state:
     description:
       - V(present) releases the chart when something differs.
@@ -142,6 +146,20 @@ manifests:
   returned: when O(state=rendered)
   type: list
   elements: dict
+served:
+  description: The revision that serves now, its image, and migrations of the database that image does not know.
+  returned: when O(state=rendered)
+  type: dict
+  sample: {revision: 3, image: "gitea.example.org/apps/vergabe-teilnahme@sha256:0123", unknown: []}
+live_pod:
+  description: The pod template of the Deployment named like the release, as it is now.
+  returned: when O(state=rendered)
+  type: dict
+services:
+  description: Address and port of each Service inside the cluster.
+  returned: when O(state=present), not in check mode
+  type: dict
+  sample: {vergabe-teilnahme: "10.43.12.7:80"}
 violations:
   description: What the policy found.
   returned: when it found something
@@ -173,8 +191,10 @@ from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._helm import (
+    RECORD,
     Chart,
     Helm,
+    Release,
     Runner,
     environment,
     read_releases,
@@ -197,6 +217,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "remote_src": {"type": "bool", "default": False},
     "chart_files": {"type": "dict"},
     "values": {"type": "dict", "default": {}},
+    "revision": {"type": "int", "default": 0},
     "state": {"type": "str", "choices": ["present", "rendered", "absent"], "default": "present"},
     "policy": {
         "type": "dict",
@@ -249,6 +270,43 @@ def check(kube: Kube, rendered: list[dict[str, Any]], rules: Rules, target: str)
         raise StackError(f"{target} is not released: {' '.join(found)}", "Correct the entry.", violations=found)
 
 
+def served(releases: list[Release]) -> dict[str, Any]:
+    """The revision that serves now, 0 when none does."""
+    for release in releases:
+        if release.status == "deployed":
+            unknown = (release.values.get(RECORD) or {}).get("unknown") or []
+            return {
+                "revision": release.revision,
+                "image": str(release.values.get("image") or ""),
+                "unknown": [str(name) for name in unknown],
+            }
+    return {"revision": 0, "image": "", "unknown": []}
+
+
+def live_pod(kube: Kube, chart: Chart) -> dict[str, Any]:
+    """The pod template that serves now; empty when there is none."""
+    deployment = kube.get(Ref("apps/v1", "Deployment", chart.name, chart.namespace)) or {}
+    return dict((deployment.get("spec") or {}).get("template") or {})
+
+
+def stored_values(kube: Kube, chart: Chart, revision: int) -> dict[str, Any]:
+    """:raises StackError: when the revision is not stored any more."""
+    for release in read_releases(kube, chart.namespace, chart.name):
+        if release.revision == revision:
+            return release.values
+    raise StackError(f"{chart.target} has no revision {revision}.", "Look with: helm history")
+
+
+def services(kube: Kube, rendered: list[dict[str, Any]]) -> dict[str, str]:
+    """Address and port of each Service of the release inside the cluster."""
+    found = {}
+    for ref in (Ref.of(obj) for obj in rendered if obj["kind"] == "Service"):
+        spec = (kube.get(ref) or {}).get("spec") or {}
+        if spec.get("clusterIP") and spec.get("ports"):
+            found[ref.name] = f"{spec['clusterIP']}:{spec['ports'][0]['port']}"
+    return found
+
+
 def work(module: Any, kube: Kube, make_runner: Any = subprocess_runner) -> dict[str, Any]:
     params = module.params
     if params["state"] != "absent" and not params["chart"]:
@@ -275,12 +333,21 @@ def _work(module: Any, kube: Kube, runner: Runner, path: str) -> dict[str, Any]:
         timeout=params["wait_timeout"],
     )
     helm = Helm(kube, runner)
+    if params["revision"]:
+        chart.values = stored_values(kube, chart, params["revision"])
     if params["state"] == "rendered":
         found = read_releases(kube, chart.namespace, chart.name)
         rendered = helm.render(chart, is_upgrade=bool(found))
         if params["policy"]:
             check(kube, rendered, Rules(tuple(params["policy"]["hosts"]), params["policy"]["django"]), chart.target)
-        return {"changed": False, "plan": [], "diff": [], "manifests": [masked(None, obj)[1] for obj in rendered]}
+        return {
+            "changed": False,
+            "plan": [],
+            "diff": [],
+            "manifests": [masked(None, obj)[1] for obj in rendered],
+            "served": served(found),
+            "live_pod": live_pod(kube, chart),
+        }
     plan = helm.plan_removal(chart) if params["state"] == "absent" else helm.plan(chart)
     revision, status = helm.expected
     result = {
@@ -295,7 +362,7 @@ def _work(module: Any, kube: Kube, runner: Runner, path: str) -> dict[str, Any]:
     plan.execute()
     if params["state"] == "present" and params["wait"] and not plan.changed:
         helm.wait(chart)
-    return result
+    return {**result, "services": services(kube, helm.rendered)}
 
 
 def main() -> None:

@@ -27,11 +27,16 @@ attributes:
     support: full
 options:
   url:
-    description: Scheme and host of the site, V(https://app.example.org).
+    description:
+      - Scheme and host of the site, V(https://app.example.org).
+      - V(http://10.43.12.7:80) for a Service inside the cluster, together with O(host).
     type: str
     required: true
   address:
     description: Connect to this address instead of resolving the host; TLS is still verified against the host.
+    type: str
+  host:
+    description: Public host name, sent to a Service inside the cluster with C(X-Forwarded-Proto) as the proxy would.
     type: str
   ca_file:
     description: PEM file trusted in addition to the system's certificates.
@@ -125,11 +130,14 @@ CHECK_SPEC: dict[str, Any] = {
 
 def look(params: dict[str, Any], seconds: float) -> list[Outcome]:
     """Run all checks, again and again until they hold or the time is over."""
-    http = Http(ca_file=params["ca_file"], address=params["address"])
+    http = Http(ca_file=params["ca_file"], address=params["address"], plain=bool(params["host"]))
+    proxied = {"Host": params["host"], "X-Forwarded-Proto": "https"} if params["host"] else {}
     deadline = time.monotonic() + seconds
     while True:
         outcomes = run_checks(
-            params["url"], params["checks"], lambda url, headers: http.request("GET", url, headers=headers)
+            params["url"],
+            params["checks"],
+            lambda url, headers: http.request("GET", url, headers={**proxied, **headers}),
         )
         if all(outcome.ok for outcome in outcomes) or time.monotonic() >= deadline:
             return outcomes
@@ -141,6 +149,7 @@ def main() -> None:
         argument_spec={
             "url": {"type": "str", "required": True},
             "address": {"type": "str"},
+            "host": {"type": "str"},
             "ca_file": {"type": "path"},
             "timeout": {"type": "int", "default": 60},
             "checks": {"type": "list", "elements": "dict", "required": True, "options": CHECK_SPEC},

@@ -1,0 +1,183 @@
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a release may touch the schema, and which way. Private to this collection.
+
+Pure functions over what the management command found in the image and in the database. They either answer with the way
+to go or stop, before anything has started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator
+
+#: As django_manage describes it: migration, operations, reversible, destructive, compatible.
+Migration = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Approval:
+    """What a person has allowed.
+
+    :param migrations: names, ``shop.0007_drop_price``.
+    :param window: when users have been told that the application may fail, in words.
+    """
+
+    migrations: tuple[str, ...] = ()
+    window: str = ""
+
+
+@dataclass(frozen=True)
+class Way:
+    """Where the schema goes.
+
+    :param kind: ``none``, ``forward``, ``back``.
+    :param compatible: whether the version that serves can go on meanwhile and afterwards.
+    :param migrations: what is applied or reversed, in order.
+    :param notes: what a reader must know before it starts.
+    """
+
+    kind: str
+    compatible: bool = True
+    migrations: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def forward(app: str, pending: Sequence[Migration] | None, approval: Approval, notes: Sequence[str] = ()) -> Way:
+    """The way to a version that knows everything that is applied.
+
+    :param pending: ``None`` when they are known only once the image is there.
+    :raises NeedsOperator: for a migration that destroys or breaks something and that nobody has approved.
+    """
+    if pending is None:
+        return Way("forward", notes=(*notes, "what it applies is known after the push"))
+    if not pending:
+        return Way("none", notes=tuple(notes))
+    grave = [one for one in pending if one.get("destructive") or not one.get("compatible", True)]
+    compatible = all(one.get("compatible", True) for one in pending)
+    missing = [one for one in grave if one["migration"] not in approval.migrations]
+    if missing or not (compatible or approval.window.strip()):
+        raise NeedsOperator(
+            f"Application '{app}': {_told(missing or grave)} {_cost(compatible)}", _approve(grave, compatible)
+        )
+    said = (
+        [f"approved: {_told(grave)}" + (f" Announced: {approval.window}." if not compatible else "")] if grave else []
+    )
+    return Way("forward", compatible, tuple(_names(pending)), (*notes, *said))
+
+
+def targets(
+    unknown: Iterable[str],
+    applied: Iterable[str],
+    then: Mapping[str, str] | None,
+    way_back: Sequence[Mapping[str, str]],
+) -> list[dict[str, str]]:
+    """Where each Django application must go back to, for an image that does not know all that is applied.
+
+    :param then: the schema when this image was released; ``None`` when it never was.
+    :param way_back: what the image itself can tell: an application it does not have at all may as well have been
+        removed on purpose, so its tables are left alone.
+    """
+    if then is None:
+        return [dict(target) for target in way_back if target["migration"] != "zero"]
+    now = schema(applied)
+    apps = sorted({_parts(name)[0] for name in unknown})
+    return [{"app": app, "migration": then.get(app, "zero")} for app in apps if then.get(app) != now.get(app)]
+
+
+def back(
+    app: str, image: str, plan: Sequence[Migration], released: bool, restore_points: Sequence[Mapping[str, Any]]
+) -> Way:
+    """The way back to ``image``, which does not know the last migrations.
+
+    :param plan: what is to be reversed, in that order, as the newer image sees it.
+    :param released: whether the image was released before: going back to it is no accident.
+    :param restore_points: dumps taken since ``image`` was released, oldest first.
+    :raises NeedsOperator: when one of them has no way back, or nobody asked for it.
+    """
+    names = tuple(_names(plan))
+    if not released:
+        raise NeedsOperator(
+            f"Application '{app}': {image} was never released here and does not know {', '.join(names)}, which the "
+            "database has.",
+            "It is older than what serves, or these migrations were renamed. Release a version that knows them.",
+        )
+    stuck = [one for one in plan if not one.get("reversible", True)]
+    if not stuck:
+        lossy = [one for one in plan if one.get("destructive")]
+        notes = (f"loses what was written since in what they added: {', '.join(_names(lossy))}",) if lossy else ()
+        return Way("back", all(one.get("compatible", True) for one in plan), names, notes)
+    point = restore_points[0] if restore_points else None
+    hint = (
+        f"Restore the database from the dump taken before them, {point['path']} of {point.get('created', 'then')}; it "
+        "loses everything written since. Or release a version that goes forward."
+        if point
+        else "No dump taken before them is recorded. Release a version that goes forward."
+    )
+    raise NeedsOperator(f"Application '{app}' cannot go back to {image}: {_told(stuck, 'reversible', False)}", hint)
+
+
+def schema_of(history: Sequence[Mapping[str, Any]], image: str) -> Mapping[str, str] | None:
+    """The schema when the image was last released completely; ``None`` when it never was."""
+    return next((one["schema"] for one in history if one["image"] == image and one["complete"] and one["schema"]), None)
+
+
+def restore_points(history: Sequence[Mapping[str, Any]], image: str) -> list[Mapping[str, Any]]:
+    """The dumps taken since the image was last released, oldest first."""
+    since = takewhile(lambda revision: revision["image"] != image, history)
+    return [revision["restore_point"] for revision in since if revision["restore_point"]][::-1]
+
+
+def schema(applied: Iterable[str]) -> dict[str, str]:
+    """The last migration of each Django application."""
+    last: dict[str, str] = {}
+    for app, name in sorted(map(_parts, applied)):
+        last[app] = name
+    return last
+
+
+# -- words -----------------------------------------------------------------------------------------------------
+def _names(migrations: Iterable[Migration]) -> list[str]:
+    return [str(one["migration"]) for one in migrations]
+
+
+def _told(migrations: Sequence[Migration], kind: str = "destructive", value: bool = True) -> str:
+    """``shop.0007_drop: Remove field price (the column goes) destroys data.``"""
+    told = []
+    for one in migrations:
+        operations = one.get("operations") or []
+        concerned = [op for op in operations if bool(op.get(kind)) == value or not op.get("compatible", True)]
+        reasons = [op["description"] + (f" ({op['reason']})" if op.get("reason") else "") for op in concerned]
+        told.append(f"{one['migration']}: {'; '.join(reasons)}" if reasons else str(one["migration"]))
+    if kind == "reversible":
+        word = "cannot be reversed"
+    elif all(one.get("destructive") for one in migrations):
+        word = "destroys data"
+    else:
+        word = "destroys data or breaks the version that serves"
+    return f"{' | '.join(told)} {word}."
+
+
+def _cost(compatible: bool) -> str:
+    lost = "A restore of the dump taken before it loses everything written since."
+    return lost if compatible else f"Once it is committed the version that serves now cannot go on. {lost}"
+
+
+def _approve(grave: Sequence[Migration], compatible: bool) -> str:
+    listed = ", ".join(f'"{name}"' for name in _names(grave))
+    window = "" if compatible else ', "app_release_window": "when users were told"'
+    announce = "approve it" if compatible else "announce a window"
+    return (
+        f"Split it into two releases (first stop using what goes, then drop it), or {announce} and run with: "
+        f"-e '{{\"app_release_approved\": [{listed}]{window}}}'"
+    )
+
+
+def _parts(migration: str) -> tuple[str, str]:
+    app, _dot, name = migration.partition(".")
+    return app, name
