@@ -68,9 +68,7 @@ def test_new_pods_take_the_place_of_the_old_ones():
     kube = cluster()
     result = work(module(), kube)
     assert result["changed"] is True
-    assert result["old_pods"] == [
-        {"name": "shop-old", "ready": True, "started": "2026-01-01T00:00:00Z", "restarts": 2}
-    ]
+    assert result["old_pods"] == [{"name": "shop-old", "ready": True, "started": "2026-01-01T00:00:00Z", "restarts": 2}]
     assert [one["name"] for one in result["new_pods"]] == ["shop-new"]
     assert kube.written == ["patch Deployment shop/shop"]
 
