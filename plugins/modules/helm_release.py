@@ -156,8 +156,8 @@ live_pod:
   returned: when O(state=rendered)
   type: dict
 services:
-  description: Address and port of each Service inside the cluster.
-  returned: when O(state=present), not in check mode
+  description: Address and port of each Service inside the cluster; in check mode of those that are there.
+  returned: when O(state) is not V(rendered)
   type: dict
   sample: {vergabe-teilnahme: "10.43.12.7:80"}
 violations:
@@ -358,7 +358,7 @@ def _work(module: Any, kube: Kube, runner: Runner, path: str) -> dict[str, Any]:
         "status": status,
     }
     if module.check_mode:
-        return result
+        return {**result, "services": services(kube, helm.rendered)}
     plan.execute()
     if params["state"] == "present" and params["wait"] and not plan.changed:
         helm.wait(chart)

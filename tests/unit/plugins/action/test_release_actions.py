@@ -51,7 +51,7 @@ def test_records_that_nothing_has_to_be_done_about_are_told_and_left():
     assert (decided["way"]["kind"], decided["unknown"]) == ("none", [])
     plan["applied"] = [*PLAN["applied"], "legacy.0001_initial"]
     decided = decide({**OPTIONS, "image": "shop@sha256:3", "plan": plan, "history": HISTORY})
-    assert decided["way"]["notes"] == ["does not know, and leaves as it is: legacy.0001_initial"]
+    assert decided["way"]["notes"] == ("does not know, and leaves as it is: legacy.0001_initial",)
     assert decided["unknown"] == ["legacy.0001_initial"]
 
 
