@@ -15,8 +15,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.railiance.stack.plugins.module_utils import _pod_alembic, _pod_django, _pod_migrations
-from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
+from ansible_collections.railiance.stack.plugins.module_utils import (
+    _pod_alembic,
+    _pod_django,
+    _pod_migrations,
+    _pod_rows,
+)
+from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
 from ansible_collections.railiance.stack.plugins.module_utils._pod_migrations import MARK
 from ansible_collections.railiance.stack.plugins.module_utils._runner import Command, Ran, When
 
@@ -42,10 +47,12 @@ _READING = frozenset(
 #: What a command says when it changed something; the first group, where there is one, is a count.
 _CHANGED = {
     "collectstatic": r"^(\d+) static files? (?:copied|symlinked)|, (\d+) post-processed",
-    "loaddata": r"^Installed (\d+) object",
+    "loaddata": r"^Installed (\d+) object",  # where the rows cannot be counted
     "createcachetable": r"^Cache table '.*' created\.$",
     "createsuperuser": r"^Superuser created successfully\.$",
 }
+#: Commands that say nothing of what they changed, or too much: their rows are counted.
+_COUNTED = frozenset({"loaddata", "clearsessions"})
 _USER_EXISTS = re.compile(r"Error: That .+ is already taken\.")
 
 
@@ -55,6 +62,14 @@ class Target:
 
     app: str = ""
     migration: str = ""
+
+
+@dataclass(frozen=True)
+class Seed:
+    """What the people who wrote a seed declare of it."""
+
+    idempotent: bool = False
+    production_safe: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,7 @@ class Request:
     changed_pattern: str = ""
     targets: tuple[Target, ...] = ()
     plan: bool = False
+    seed: Seed | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +139,8 @@ class Verdict:
     """What a run meant.
 
     :param rc: exit code of the command itself.
+    :param rows: by table, what was inserted, updated and deleted, where that was counted.
+    :param logins: names of the logins that a seed made.
     """
 
     changed: bool
@@ -130,6 +148,8 @@ class Verdict:
     rc: int = 0
     stdout: str = ""
     stderr: str = ""
+    rows: dict[str, dict[str, int]] | None = None
+    logins: list[str] | None = None
 
 
 def check_request(request: Request) -> None:
@@ -142,6 +162,13 @@ def check_request(request: Request) -> None:
         )
     if request.command == "loaddata" and not request.fixtures:
         raise StackError("loaddata has nothing to load.", "Give fixtures.")
+    if request.seed and (request.command == "migrate" or request.command in _READING):
+        raise StackError(f"{request.command} is no seed.", "Remove seed.")
+    if request.seed and not (request.seed.idempotent and request.seed.production_safe):
+        raise NeedsOperator(
+            f"{request.command} is not declared idempotent and safe in production.",
+            "Declare seed: {idempotent: true, production_safe: true} when both hold; it is not run otherwise.",
+        )
     if request.command != "migrate" and (request.targets or request.plan):
         raise StackError("targets and plan go with command: migrate only.", "Remove them.")
     if request.command == "migrate":
@@ -182,9 +209,25 @@ def commands(request: Request, application: str = "") -> list[Command]:
     :param application: name of the sessions in PostgreSQL, by which those that hang are found.
     """
     if request.command != "migrate":
+        if request.seed or request.command in _COUNTED:
+            return [_counted(request, application)]
         ok = (0, 1) if request.command == "createsuperuser" else (0,)
         return [Command("run", _manage(request), ok=ok, env=_named(application))]
     return [_look(request, application, stay=True), *_changes(request, application)]
+
+
+def _counted(request: Request, application: str) -> Command:
+    line = _manage(request)
+    script = _script(
+        _pod_rows,
+        {
+            "command": request.command,
+            "arguments": list(line[3:]),
+            "database": request.database,
+            "seed": request.seed is not None,
+        },
+    )
+    return Command("run", _in_shell(request, script), env=_named(application), shown=line)
 
 
 def _changes(request: Request, application: str) -> list[Command]:
@@ -236,17 +279,21 @@ def _look(request: Request, application: str, stay: bool) -> Command:
             shown=_alembic(request, "current", "--verbose"),
         )
     script = _script(_pod_django, {**asked, "database": request.database})
-    argv = [request.python, request.manage, "shell", "--no-color", "--verbosity", "0"]
-    for option, value in (("--settings", request.settings), ("--pythonpath", request.pythonpath)):
-        if value:
-            argv += [option, value]
     return Command(
         "look",
-        (*argv, "--command", script),
+        _in_shell(request, script),
         env=env,
         companion=companion,
         shown=(request.python, request.manage, "migrate", "--plan"),
     )
+
+
+def _in_shell(request: Request, script: str) -> tuple[str, ...]:
+    argv = [request.python, request.manage, "shell", "--no-color", "--verbosity", "0"]
+    for option, value in (("--settings", request.settings), ("--pythonpath", request.pythonpath)):
+        if value:
+            argv += [option, value]
+    return (*argv, "--command", script)
 
 
 def _script(module: Any, asked: dict[str, Any]) -> str:
@@ -271,7 +318,7 @@ def _manage(request: Request, *arguments: str) -> tuple[str, ...]:
         ("--pythonpath", request.pythonpath),
         ("--database", request.database),
         ("--fail-level", request.fail_level if request.command == "check" else ""),
-        ("--verbosity", "" if request.verbosity is None else str(request.verbosity)),
+        ("--verbosity", _verbosity(request)),
     ):
         if value:
             argv += [option, value]
@@ -287,6 +334,13 @@ def _manage(request: Request, *arguments: str) -> tuple[str, ...]:
         argv += ["--tag", tag]
     apps = () if request.command == "migrate" else request.apps
     return (*argv, *arguments, *request.fixtures, *apps, *request.extra_args)
+
+
+def _verbosity(request: Request) -> str:
+    """What decides about a change is what a command says: it must not be silent. One of them is, by default."""
+    least = {"createcachetable": 2}.get(request.command, 1 if request.command in _CHANGED else 0)
+    verbosity = max(least, 1 if request.verbosity is None else request.verbosity)
+    return "" if verbosity == 1 and request.verbosity is None else str(verbosity)
 
 
 def _alembic(request: Request, *words: str) -> tuple[str, ...]:
@@ -312,11 +366,10 @@ def judge(request: Request, ran: dict[str, Ran]) -> Verdict | None:
     return Verdict(True, migrations, 0, stdout, "\n".join(one.stderr for one in changes if one.stderr))
 
 
-def told(ran: dict[str, Ran]) -> dict[str, dict[str, Any]]:
-    """What the look said to the module, the last of each kind."""
-    look = ran.get("look")
+def told(ran: Ran | None) -> dict[str, dict[str, Any]]:
+    """What a step said to the module, the last of each kind."""
     found: dict[str, dict[str, Any]] = {}
-    for line in look.stdout.splitlines() if look else []:
+    for line in ran.stdout.splitlines() if ran else []:
         if line.startswith(MARK):
             answer = json.loads(line.removeprefix(MARK))
             found[answer["kind"]] = answer
@@ -325,7 +378,7 @@ def told(ran: dict[str, Ran]) -> dict[str, dict[str, Any]]:
 
 def look_result(ran: dict[str, Ran]) -> Migrations | None:
     """``None`` when the look did not come to a plan."""
-    said = told(ran)
+    said = told(ran.get("look"))
     before = said.get("before")
     if before is None:
         return None
@@ -346,7 +399,11 @@ def _judge_command(request: Request, ran: Ran | None) -> Verdict | None:
         return Verdict(False, None, 0, ran.stdout, ran.stderr)
     if ran.rc != 0:
         return None
-    return Verdict(_changed(request, ran.stdout), None, 0, ran.stdout, ran.stderr)
+    said = without_marks(ran.stdout)
+    rows = told(ran).get("rows", {})
+    counted = None if request.changed_pattern else rows.get("changed")
+    changed = _changed(request, said) if counted is None else bool(counted)
+    return Verdict(changed, None, 0, said, ran.stderr, rows.get("rows"), rows.get("logins"))
 
 
 def _changed(request: Request, stdout: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils import _django, _runner
-from ansible_collections.railiance.stack.plugins.module_utils._django import Migrations, Request, Target, Verdict
+from ansible_collections.railiance.stack.plugins.module_utils._django import Migrations, Request, Seed, Target, Verdict
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
 from ansible_collections.railiance.stack.plugins.module_utils._jobs import (
     IMAGE_REASONS,
@@ -81,6 +81,7 @@ class Task:
             changed_pattern=params["changed_pattern"] or "",
             targets=tuple(Target(one["app"] or "", one["migration"] or "") for one in params["targets"]),
             plan=params["plan"],
+            seed=Seed(**params["seed"]) if params["seed"] else None,
         )
         _django.check_request(request)
         if params["mode"] == "exec" and (params["image"] or params["pod_template"]):
@@ -320,10 +321,19 @@ class Manage:
         }
         if self.task.request.command == "migrate":
             result.update(verdict.migrations.result() if verdict.migrations else _django.NOT_KNOWN)
+        if verdict.rows is not None:
+            result.update(rows=verdict.rows, logins=verdict.logins)
         return result
 
     def _failure(self, commands: list[Command], ran: dict[str, Ran], stray: str, where: str) -> StackError:
         command, outcome = _django.failed_step(commands, ran)
+        refused = _django.told(outcome).get("refused")
+        if refused:
+            return NeedsOperator(
+                f"{refused['message']} Nothing of it was kept.",
+                "Correct the command, or leave it out in production.",
+                **self._ended(command, outcome, stray),
+            )
         said = outcome.stderr.strip() or _django.without_marks(outcome.stdout).strip() or stray
         ended = f"ended with {outcome.rc}" if outcome.rc >= 0 else "did not end by itself"
         return StackError(
@@ -336,7 +346,7 @@ class Manage:
     def _stopped(self, why: str, commands: list[Command], ran: dict[str, Ran], where: str) -> StackError:
         """The time was over, or the pod was told to end."""
         command, outcome = _django.failed_step(commands, ran)
-        told = _django.told(ran)
+        told = _django.told(ran.get("look"))
         what = f"'{_words(command)}'"
         if why == "timeout":
             message = f"{what} did not end within {self.task.timeout} s in {where} and was stopped."

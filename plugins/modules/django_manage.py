@@ -41,9 +41,9 @@ attributes:
   idempotent:
     support: partial
     details:
-      - C(migrate), C(createsuperuser), C(createcachetable) and C(collectstatic) report a change only when there is one,
-        C(loaddata) when objects were installed. A command this module does not know is always reported as changed,
-        unless O(changed_pattern) says otherwise.
+      - C(migrate), C(createsuperuser), C(createcachetable) and C(collectstatic) report a change only when there is one.
+        So do C(loaddata), C(clearsessions) and a O(seed), by the rows of the database; sessions in files do not count.
+        A command this module does not know is always reported as changed, unless O(changed_pattern) says otherwise.
 options:
   command:
     description: Name of the management command, without arguments.
@@ -195,6 +195,25 @@ options:
         description: Its key.
         type: str
         default: password
+  seed:
+    description:
+      - Declares that O(command) fills the database with what the application needs, and how. Both must hold, otherwise
+        it is refused.
+      - It runs in one transaction, twice. The second time must leave every row as it is, and a login that it makes must
+        not have a password that follows from its name, that everybody tries first, that the command prints, or that
+        stands in the command's source. Otherwise nothing of it is kept.
+      - What cannot be proven is what it does outside the database, that it is idempotent with other rows than these,
+        and that nobody knows a password by other ways.
+    type: dict
+    suboptions:
+      idempotent:
+        description: Running it again changes nothing.
+        type: bool
+        default: false
+      production_safe:
+        description: It belongs into a database with real data.
+        type: bool
+        default: false
   changed_pattern:
     description: Regular expression; the command changed something exactly when it is found in its standard output.
     type: str
@@ -225,6 +244,12 @@ EXAMPLES = r"""
     app: vergabe-teilnahme
     targets:
       - {app: ausschreibungen, migration: "0003"}
+
+- name: Fill in the reference data
+  railiance.stack.django_manage:
+    command: seed_vergabearten
+    app: vergabe-teilnahme
+    seed: {idempotent: true, production_safe: true}
 
 - name: Create the first administrator
   railiance.stack.django_manage:
@@ -362,6 +387,17 @@ way_back:
   elements: dict
   sample:
     - {app: shop, migration: 0001_initial}
+rows:
+  description: What C(loaddata), C(clearsessions) or a O(seed) did, by table. Updates may have written what was there.
+  returned: when rows were counted (PostgreSQL)
+  type: dict
+  sample:
+    public.shop_label: {inserted: 3, updated: 0, deleted: 0}
+logins:
+  description: Names of the logins that a O(seed) made or gave a password.
+  returned: when rows were counted (PostgreSQL)
+  type: list
+  elements: str
 sessions:
   description:
     - Sessions in PostgreSQL that were ended because the time was over, with C(query), C(waiting_for) and C(blocked_by).
@@ -423,6 +459,13 @@ ARGUMENT_SPEC: dict[str, Any] = {
         "options": {
             "name": {"type": "str", "required": True},
             "key": {"type": "str", "default": "password", "no_log": False},
+        },
+    },
+    "seed": {
+        "type": "dict",
+        "options": {
+            "idempotent": {"type": "bool", "default": False},
+            "production_safe": {"type": "bool", "default": False},
         },
     },
     "changed_pattern": {"type": "str"},

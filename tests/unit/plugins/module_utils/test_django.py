@@ -74,9 +74,10 @@ def test_only_migrations_are_read_in_check_mode():
         ),
         (
             Request("collectstatic", clear=True, verbosity=0),
-            ["collectstatic", "--no-color", "--noinput", "--verbosity", "0", "--clear"],
+            ["collectstatic", "--no-color", "--noinput", "--verbosity", "1", "--clear"],
         ),
         (Request("loaddata", fixtures=("a.json", "b")), ["loaddata", "--no-color", "a.json", "b"]),
+        (Request("createcachetable"), ["createcachetable", "--no-color", "--verbosity", "2"]),
         (
             Request("seed", extra_args=("--all",), pythonpath="/src"),
             ["seed", "--no-color", "--pythonpath", "/src", "--all"],
@@ -85,7 +86,7 @@ def test_only_migrations_are_read_in_check_mode():
     ],
 )
 def test_how_commands_are_called(request_, words):
-    assert list(commands(request_)[0].argv) == ["python", "manage.py", *words]
+    assert commands(request_)[0].line == ["python", "manage.py", *words]
 
 
 def test_nothing_pending_is_no_change():

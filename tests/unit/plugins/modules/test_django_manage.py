@@ -493,3 +493,46 @@ def test_a_running_pod_keeps_its_image():
     assert failed(world(), mode="exec", image="shop:2").message == (
         "A running pod keeps its image: image and pod_template go with mode: job only."
     )
+
+
+# -- seeds and counted rows ------------------------------------------------------------------------------------
+DECLARED = {"idempotent": True, "production_safe": True}
+
+
+def ran(kind, rc=0, **fields):
+    return f"run out Loaded.\nrun out railiance {json.dumps({'kind': kind, **fields})}\nrun rc {rc}\nrunner end {rc}\n"
+
+
+@pytest.mark.parametrize(
+    "declared", [{"idempotent": True, "production_safe": False}, {**DECLARED, "idempotent": False}]
+)
+def test_a_seed_that_is_not_declared_safe_is_not_run(declared):
+    kube = world()
+    error = failed(kube, command="seed_shop", seed=declared)
+    assert isinstance(error, NeedsOperator)
+    assert error.message == "seed_shop is not declared idempotent and safe in production."
+    assert kube.writes == []
+
+
+def test_a_seed_that_is_refused_says_that_nothing_was_kept():
+    log = ran("refused", 3, message="seed_shop makes the login 'demo' with a password that follows from its name.")
+    error = failed(world(log, 3), command="seed_shop", seed=DECLARED)
+    assert isinstance(error, NeedsOperator)
+    assert error.message == (
+        "seed_shop makes the login 'demo' with a password that follows from its name. Nothing of it was kept."
+    )
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_seed_is_changed_when_its_rows_are(changed):
+    rows = {"public.shop_label": {"inserted": 0, "updated": 3, "deleted": 0}}
+    log = ran("rows", rows=rows, changed=changed, logins=["root"])
+    result = run(world(log), command="seed_shop", seed=DECLARED)
+    assert (result["changed"], result["rows"], result["logins"]) == (changed, rows, ["root"])
+    assert result["stdout"] == "Loaded."
+    assert result["cmd"] == ["python", "manage.py", "seed_shop", "--no-color"]
+
+
+def test_where_rows_cannot_be_counted_the_words_decide():
+    log = "run out Installed 2 object(s) from 1 fixture(s)\n" + ran("rows", rows={}, changed=None, logins=[])
+    assert run(world(log), command="loaddata", fixtures=["a"])["changed"] is True
