@@ -21,13 +21,14 @@ from typing import Any
 from ansible_collections.railiance.stack.plugins.module_utils._command import NotInstalled, Ran, Runner
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._git import without_login
+from ansible_collections.railiance.stack.plugins.module_utils._image_contract import Finding, is_secret_name
+from ansible_collections.railiance.stack.plugins.module_utils._path_dependencies import broken
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
 from ansible_collections.railiance.stack.plugins.module_utils._skopeo import Skopeo, Source
 
 #: The label that holds the fingerprint of everything a build was made from.
 FINGERPRINT = "io.railiance.stack.build"
 _ARCHIVE = re.compile(r"^(docker-archive|oci-archive):([^:]+)")
-_SECRET_WORDS = re.compile(r"pass(word|wd)?|secret|token|credential|api_?key", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Wanted:
     :param image: name and tag in this host's storage, ``localhost/apps/site:1``.
     :param memory_max: as systemd writes it, ``2G``; empty for no limit.
     :param free_mb: refuse to begin with less free space than this.
+    :param path_dependencies: how grave a dependency is that the commit does not hold: fatal, advice, ignore.
     """
 
     repository: str
@@ -51,6 +53,7 @@ class Wanted:
     labels: Mapping[str, str] = field(default_factory=dict)
     memory_max: str = ""
     free_mb: int = 0
+    path_dependencies: str = "fatal"
     folder: str = "/var/lib/railiance/build"
 
 
@@ -109,6 +112,16 @@ class SourceTree:
             )
         return found
 
+    def names(self, commit: Commit) -> list[str]:
+        """Every file of the commit."""
+        done = self._git(["ls-tree", "-r", "-z", "--name-only", commit.name])
+        return [name for name in done.stdout.split("\0") if name] if done.rc == 0 else []
+
+    def text(self, commit: Commit, name: str) -> str:
+        """One file of the commit; empty when it is none."""
+        done = self._git(["cat-file", "blob", f"{commit.name}:{name}"])
+        return done.stdout if done.rc == 0 else ""
+
     def export(self, commit: Commit, target: Path) -> None:
         """The files of exactly this commit, nothing else that lies around."""
         archive = target.with_suffix(".tar")
@@ -150,6 +163,7 @@ class Builder:
 
     def __init__(self, wanted: Wanted, run: Runner, *, root: bool) -> None:
         self.wanted = wanted
+        self.findings: list[Finding] = []
         self.log = ""
         self._run = run
         self._root = root
@@ -180,6 +194,8 @@ class Builder:
         labels: dict[str, str] = ((now.config.get("config") or {}).get("Labels") or {}) if now else {}
         if commit and labels.get(FINGERPRINT) == fingerprint(self.wanted, commit.name):
             return Plan()
+        if commit:
+            self._check_dependencies(commit)
         revision = labels.get("org.opencontainers.image.revision", "")
         return Plan(
             [
@@ -198,7 +214,10 @@ class Builder:
         folder = Path(self.wanted.folder)
         folder.mkdir(parents=True, exist_ok=True, mode=0o755)
         check_space(self._storage(), self.wanted.free_mb)
-        commit = self._tree.fetch(self.wanted.commit)
+        known = self._tree.find(self.wanted.commit)
+        commit = known or self._tree.fetch(self.wanted.commit)
+        if known is None:
+            self._check_dependencies(commit)
         with tempfile.TemporaryDirectory(prefix="context-", dir=folder) as name:
             context = Path(name) / "source"
             self._tree.export(commit, context)
@@ -217,6 +236,20 @@ class Builder:
                 log=self.log,
             )
 
+    def _check_dependencies(self, commit: Commit) -> None:
+        """:raises StackError: when one cannot be found in a build of this commit, unless that is only advice."""
+        if self.wanted.path_dependencies == "ignore":
+            return
+        lost = broken(self._tree.names(commit), lambda name: self._tree.text(commit, name))
+        hint = "Publish it as a package and name its version, or put it into the repository."
+        self.findings = [Finding("path-dependency", self.wanted.path_dependencies, phrase, hint) for phrase in lost]
+        if lost and self.wanted.path_dependencies == "fatal":
+            raise StackError(
+                f"Commit {commit.name[:12]} cannot be built by itself: path-dependency: {'; '.join(lost)}.",
+                hint,
+                findings=[finding.as_dict() for finding in self.findings],
+            )
+
     def _storage(self) -> str:
         done = self._run(["buildah", "info", "--format", "{{.store.GraphRoot}}"])
         if done.rc != 0:
@@ -232,7 +265,7 @@ class Builder:
 def check(wanted: Wanted) -> None:
     """:raises StackError: for build arguments that look like secrets, and for missing files."""
     for name in wanted.build_args:
-        if _SECRET_WORDS.search(name):
+        if is_secret_name(name):
             raise StackError(
                 f"The build argument {name} looks like a secret, and build arguments stay in the image's history.",
                 "Give it in build_secrets, and mount it in the step that needs it: RUN --mount=type=secret,id=…",

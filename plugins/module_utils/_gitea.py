@@ -19,7 +19,7 @@ from functools import partial
 from urllib.parse import quote
 
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
-from ansible_collections.railiance.stack.plugins.module_utils._http import Response, Transport
+from ansible_collections.railiance.stack.plugins.module_utils._http import Response, Transport, basic
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Completed, Kube, Object, Ref
 
 #: Names of tokens that live only while the administrator's password is being set.
@@ -171,10 +171,6 @@ class Gitea:
 
     def _checked(self, answer: Response, what: str) -> Response:
         return checked(self._http, answer, what)
-
-
-def basic(username: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
 def send(http: Transport, method: str, path: str, authorization: str, body: Object | None = None) -> Response:

@@ -20,7 +20,6 @@ from ansible_collections.railiance.stack.plugins.module_utils._errors import Nee
 from ansible_collections.railiance.stack.plugins.module_utils._gitea import (
     Gitea,
     GiteaPod,
-    basic,
     bootstrap_tokens,
     generated_password,
     grants,
@@ -29,7 +28,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._gitea import (
     secret_values,
     send,
 )
-from ansible_collections.railiance.stack.plugins.module_utils._http import Response, Transport
+from ansible_collections.railiance.stack.plugins.module_utils._http import Response, Transport, basic
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
 

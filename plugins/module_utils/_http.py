@@ -9,6 +9,7 @@ is one sentence with a next step.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import socket
@@ -67,7 +68,8 @@ class HttpsTransport:
 
     :param base_url: ``https://name[:port]``; a path in it is refused, as is plain ``http``.
     :param ca_file: PEM file trusted in addition to the system's certificates.
-    :param address: connect there instead of resolving the name; the certificate is still checked against the name.
+    :param address: connect there instead of resolving the name, ``192.0.2.7`` or with a port of its own
+        ``192.0.2.7:8443``; the certificate is still checked against the name.
     """
 
     def __init__(self, base_url: str, *, ca_file: str = "", address: str = "", timeout: float = 30) -> None:
@@ -206,13 +208,27 @@ class _Connection(http.client.HTTPSConnection):
         self._tls = context
 
     def connect(self) -> None:
-        plain = socket.create_connection((self._address or self.host, self.port), self.timeout)
+        plain = socket.create_connection(endpoint(self._address or self.host, self.port), self.timeout)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
         except BaseException:
             plain.close()
             raise
+
+
+def basic(username: str, password: str) -> str:
+    """The Authorization header of a login."""
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+def endpoint(address: str, port: int) -> tuple[str, int]:
+    """Host and port to connect to; ``address`` may carry a port of its own, IPv6 then in brackets."""
+    if address.startswith("["):
+        host, _bracket, rest = address[1:].partition("]")
+        return host, int(rest[1:]) if rest[1:].isdigit() else port
+    host, colon, own = address.rpartition(":")
+    return (host, int(own)) if colon and own.isdigit() and ":" not in host else (address, port)
 
 
 def _context(ca_file: str) -> ssl.SSLContext:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
+from ansible_collections.railiance.stack.plugins.module_utils._image_contract import Finding, require
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
 from ansible_collections.railiance.stack.plugins.module_utils._registry import (
     Manifest,
@@ -19,8 +20,10 @@ from ansible_collections.railiance.stack.plugins.module_utils._registry import (
 )
 from ansible_collections.railiance.stack.plugins.module_utils._skopeo import Source
 
-#: ``upload(tag)`` sends the image's layers and lets the tag name it.
-Upload = Callable[[str], None]
+#: ``upload(tag)`` sends the image's layers, lets the tag name it, and says how many bytes that took.
+Upload = Callable[[str], int]
+#: What is not as it should be with the image that is to be sent.
+Inspect = Callable[[], list[Finding]]
 
 
 @dataclass
@@ -29,6 +32,8 @@ class Publication:
 
     :param found: tag to manifest, ``None`` where the tag names nothing.
     :param outcomes: tag to one of unchanged, created, moved, replaced; without a source present or absent.
+    :param findings: what the contract says about the image; looked at only when it has to be sent.
+    :param bytes_sent: what the layers took on the way.
     :param done: the plan was carried out and read back.
     """
 
@@ -38,6 +43,8 @@ class Publication:
     found: dict[str, Manifest | None]
     plan: Plan = field(default_factory=Plan)
     outcomes: dict[str, str] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    bytes_sent: int = 0
     done: bool = False
 
 
@@ -47,10 +54,13 @@ def look(registry: Registry, tags: list[str], source: Source | None) -> Publicat
     return Publication(registry, tags, source, {tag: registry.manifest(tag) for tag in tags})
 
 
-def plan_publication(publication: Publication, upload: Upload, *, replace: bool = False) -> Publication:
+def plan_publication(
+    publication: Publication, upload: Upload, *, replace: bool = False, inspect: Inspect = list
+) -> Publication:
     """Fill in plan and outcomes. The image is sent at most once; every further tag is one manifest.
 
-    :raises StackError: when a tag that looks like a commit names other content, and ``replace`` is not given.
+    :raises StackError: when a tag that looks like a commit names other content, and ``replace`` is not given; when
+        the image that has to be sent does not keep the contract.
     :raises NeedsOperator: when something has to be written and the account may not.
     """
     registry, source = publication.registry, publication.source
@@ -82,12 +92,16 @@ def plan_publication(publication: Publication, upload: Upload, *, replace: bool 
                 name,
                 before={"digest": found.digest, "config": found.config_digest} if found else None,
                 after={"config": source.config_digest},
-                do=partial(upload, tag) if first else partial(_tag, publication, content, tag),
-                note="layers are sent" if first else "content is there, one manifest is written",
+                do=partial(_send, publication, upload, tag) if first else partial(_tag, publication, content, tag),
+                note=("layers are sent" if first else "content is there, one manifest is written")
+                + ("" if is_commit_like(tag) else "; the tag may move"),
             )
         )
     if publication.plan.changed:
         registry.may_write()
+        if not content:
+            publication.findings = inspect()
+            require(publication.findings, source.reference)
     return publication
 
 
@@ -111,6 +125,10 @@ def verify(publication: Publication) -> Publication:
         publication.found[tag] = found
     publication.done = True
     return publication
+
+
+def _send(publication: Publication, upload: Upload, tag: str) -> None:
+    publication.bytes_sent += upload(tag)
 
 
 def _tag(publication: Publication, content: list[Manifest], tag: str) -> None:

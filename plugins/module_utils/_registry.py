@@ -15,11 +15,10 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
-from ansible_collections.railiance.stack.plugins.module_utils._gitea import basic
-from ansible_collections.railiance.stack.plugins.module_utils._http import Response, Transport
+from ansible_collections.railiance.stack.plugins.module_utils._http import Response, Transport, basic
 
 MANIFEST_TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json",
@@ -48,6 +47,8 @@ class Manifest:
 
     :param config_digest: identifies the image's content; empty for an index of several platforms.
     :param size: bytes of configuration and layers, compressed.
+    :param blobs: every blob that it names, digest to bytes.
+    :param children: digests of an index's manifests.
     """
 
     digest: str
@@ -55,6 +56,8 @@ class Manifest:
     body: bytes = field(repr=False)
     config_digest: str = ""
     size: int = 0
+    blobs: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    children: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, body: bytes, media_type: str) -> Manifest:
@@ -62,12 +65,15 @@ class Manifest:
         try:
             content: dict[str, Any] = json.loads(body)
             config = content.get("config") or {}
-            size = sum(int(part.get("size", 0)) for part in [config, *(content.get("layers") or [])])
-        except (ValueError, AttributeError, TypeError) as error:
+            parts = [part for part in [config, *(content.get("layers") or [])] if part]
+            blobs = {str(part.get("digest", "")): int(part.get("size", 0)) for part in parts}
+            children = tuple(str(child["digest"]) for child in content.get("manifests") or [])
+            size = sum(int(part.get("size", 0)) for part in parts)
+        except (ValueError, AttributeError, TypeError, KeyError) as error:
             raise StackError("The registry's answer is no image manifest.", "Check that it is a registry.") from error
         kind = media_type.split(";")[0].strip() or str(content.get("mediaType", ""))
         digest = "sha256:" + hashlib.sha256(body).hexdigest()
-        return cls(digest, kind, body, str(config.get("digest", "")), size)
+        return cls(digest, kind, body, str(config.get("digest", "")), size, blobs, children)
 
 
 class Registry:
@@ -91,6 +97,9 @@ class Registry:
         self.repository = repository
         self.host = http.base_url.split("://", 1)[1]
         self.requests = 0
+        self.bytes_sent = 0
+        #: Whether Gitea answers, which has pages and an API for what it stores; known after the first request.
+        self.is_gitea = False
         self._login = login
         self._connect = connect
         self._authorization: str | None = None
@@ -99,12 +108,36 @@ class Registry:
     def name(self) -> str:
         return f"{self.host}/{self.repository}"
 
+    @property
+    def owner(self) -> str:
+        return self.repository.split("/", 1)[0]
+
+    def page(self, version: str) -> str:
+        """Gitea's page of one version; empty for another registry."""
+        if not self.is_gitea:
+            return ""
+        image = quote(self.repository.split("/", 1)[1], safe="")
+        return f"{self.http.base_url}/{self.owner}/-/packages/container/{image}/{quote(version, safe='')}"
+
     # -- reading ---------------------------------------------------------------------------------------------
+    def readable(self, reference: str) -> bool:
+        """Whether this login, or nobody in particular, may read what a tag or digest names."""
+        try:
+            return self._request("GET", f"/manifests/{reference}", {"Accept": ", ".join(MANIFEST_TYPES)}).status == 200
+        except NeedsOperator:
+            return False
+
     def manifest(self, reference: str) -> Manifest | None:
         """What a tag or digest names; ``None`` when it names nothing."""
         answer = self._request("GET", f"/manifests/{reference}", {"Accept": ", ".join(MANIFEST_TYPES)})
         if answer.status == 404:
             return None
+        if answer.status in (401, 403):
+            raise NeedsOperator(
+                f"{self._who} may not read {self.name}.",
+                f"The token needs the scope read:package, and the account permission in {self.owner}. Mint one at"
+                f" {self.http.base_url}/user/settings/applications",
+            )
         self._checked(answer, f"read {self.name}:{reference}")
         return Manifest.parse(answer.body, answer.headers.get("content-type", ""))
 
@@ -116,14 +149,14 @@ class Registry:
         answer = self._request("GET", f"/blobs/uploads/{uuid.UUID(int=0)}", {})
         if answer.status == 404 and b"BLOB_UPLOAD_UNKNOWN" not in answer.body:
             raise NeedsOperator(
-                f"{self.host} has no owner {self.repository.split('/', 1)[0]} of images.",
+                f"{self.host} has no owner {self.owner} of images.",
                 "Create the organisation, or name an existing one as first part of repository.",
             )
         if answer.status in (401, 403):
             raise NeedsOperator(
                 f"{self._who} may not push to {self.name}.",
                 f"The token needs the scope write:package, and the account write permission in"
-                f" {self.repository.split('/', 1)[0]}. Mint one at {self.http.base_url}/user/settings/applications",
+                f" {self.owner}. Mint one at {self.http.base_url}/user/settings/applications",
             )
         # 404 with the registry's own code is the expected answer; other registries answer 204 or 400.
         if answer.status >= 500:
@@ -133,6 +166,7 @@ class Registry:
     def put_manifest(self, tag: str, manifest: Manifest) -> None:
         """Let a tag name content that is there already."""
         answer = self._request("PUT", f"/manifests/{tag}", {"Content-Type": manifest.media_type}, manifest.body)
+        self.bytes_sent += len(manifest.body)
         self._checked(answer, f"tag {self.name}:{tag}")
 
     # -- inside ----------------------------------------------------------------------------------------------
@@ -177,6 +211,7 @@ class Registry:
             return basic(self._login.username, self._login.token) if self._login else ""
         challenge = dict(_CHALLENGE.findall(rest))
         realm = challenge.get("realm", "")
+        self.is_gitea = challenge.get("service") == "container_registry" and realm.endswith("/v2/token")
         query = urlencode({"service": challenge.get("service", ""), "scope": f"repository:{self.repository}:pull,push"})
         parts = urlsplit(realm)
         http, path = self.http, f"{parts.path}?{query}"
@@ -191,13 +226,18 @@ class Registry:
         answer = self._send(http, "GET", path, authorization)
         if answer.status in (401, 403):
             raise NeedsOperator(
-                f"{self.host} refuses the token of {self._who[0].lower()}{self._who[1:]}.",
-                "It has expired, was revoked, or has no scope for packages: run role railiance.stack.git_access with"
-                f" git_access_register for a new one, or mint one at {self.http.base_url}/user/settings/applications",
+                f"{self.host} refuses the token of {self._who[0].lower()}{self._who[1:]}: {self._why(authorization)}.",
+                "Run role railiance.stack.git_access with git_access_register for a new one, or mint one with the scope"
+                f" write:package at {self.http.base_url}/user/settings/applications",
             )
         self._checked(answer, f"get a token from {realm}")
         token = answer.json() or {}
         return f"Bearer {token.get('token') or token.get('access_token') or ''}"
+
+    def _why(self, authorization: str) -> str:
+        """Gitea's API tells a token without the scope from one that it does not know."""
+        known = self.is_gitea and self._send(self.http, "GET", "/api/v1/user", authorization).status in (200, 403)
+        return "it lacks the scope for packages" if known else "it has expired or was revoked"
 
     def _checked(self, answer: Response, what: str) -> Response:
         if 200 <= answer.status < 300:

@@ -16,7 +16,8 @@ import socket
 import socketserver
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -24,7 +25,15 @@ from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._command import Ran, Runner
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
+from ansible_collections.railiance.stack.plugins.module_utils._http import endpoint
 from ansible_collections.railiance.stack.plugins.module_utils._registry import Login
+
+_ATTEMPTS = 3
+#: Seconds between two attempts: another client that uploads the same layer is through by then.
+_PAUSE = 2.0
+#: A connection that lived this long was cut by a timeout, which would cut the next one as well.
+_PATIENCE = 30.0
+_BUFFER = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -42,10 +51,14 @@ class Source:
 
 
 class Skopeo:
-    """:param run: runs a program."""
+    """:param run: runs a program.
 
-    def __init__(self, run: Runner) -> None:
+    :param sleep: waits between two attempts.
+    """
+
+    def __init__(self, run: Runner, sleep: Callable[[float], None] = time.sleep) -> None:
         self._run = run
+        self._sleep = sleep
 
     def inspect(self, reference: str) -> Source:
         """:raises StackError: when the source does not exist."""
@@ -63,83 +76,141 @@ class Skopeo:
             raise StackError(f"The configuration of {reference} is no JSON.", "Build the image again.") from error
         return Source(reference, "sha256:" + hashlib.sha256(done.stdout.encode()).hexdigest(), config)
 
-    def copy(self, reference: str, host: str, name: str, login: Login, ca_file: str = "", address: str = "") -> None:
-        """Push ``reference`` to ``name`` (``host/repository:tag``); layers that are there are not sent again."""
-        with private_folder() as folder, contextlib.ExitStack() as stack:
+    def copy(self, reference: str, host: str, name: str, login: Login, ca_file: str = "", address: str = "") -> int:
+        """Push ``reference`` to ``name`` (``host/repository:tag``); layers that are there are not sent again.
+
+        :returns: bytes that left for the registry.
+        """
+        command = ["skopeo", "copy", "--quiet", "--retry-times", "2"]
+        with private_folder() as folder, tunnel(host, address) as way:
             authfile = folder / "auth.json"
             authfile.touch(mode=0o600)
             secret = base64.b64encode(f"{login.username}:{login.token}".encode()).decode()
             authfile.write_text(json.dumps({"auths": {host: {"auth": secret}}}), encoding="utf-8")
-            command = ["skopeo", "copy", "--quiet", "--authfile", str(authfile), "--retry-times", "3"]
+            command += ["--authfile", str(authfile)]
             if ca_file:
                 trusted = folder / "trusted"
                 trusted.mkdir()
                 shutil.copyfile(ca_file, trusted / "ca.crt")
                 command += ["--dest-cert-dir", str(trusted)]
-            environment = {}
-            if address:
-                port = stack.enter_context(connect_proxy(host, address))
-                environment = {"HTTPS_PROXY": f"http://127.0.0.1:{port}", "NO_PROXY": "", "no_proxy": ""}
-            done = self._run([*command, reference, f"docker://{name}"], environment=environment)
-        if done.rc != 0:
-            raise StackError(
-                f"Could not push {reference} to {name}: {message(done)}.",
-                push_hint(done.stderr, host),
-                rc=done.rc,
-                stderr=done.stderr[-2000:],
-                cmd=["skopeo", "copy", reference, f"docker://{name}"],
-            )
+            environment = {"HTTPS_PROXY": f"http://127.0.0.1:{way.port}", "NO_PROXY": "", "no_proxy": ""}
+            for attempt in range(_ATTEMPTS):
+                done = self._run([*command, reference, f"docker://{name}"], environment=environment)
+                if done.rc == 0:
+                    return way.sent
+                if attempt + 1 == _ATTEMPTS or not (worth_repeating(done.stderr) or way.cut_early):
+                    break
+                self._sleep(_PAUSE)
+        raise StackError(
+            f"Could not push {reference} to {name}: {message(done)}.{way.story}",
+            push_hint(done.stderr, host),
+            rc=done.rc,
+            stderr=done.stderr[-2000:],
+            cmd=["skopeo", "copy", reference, f"docker://{name}"],
+            bytes_sent=way.sent,
+        )
 
 
-# -- the way around name resolution ------------------------------------------------------------------------------
-@contextlib.contextmanager
-def connect_proxy(host: str, address: str) -> Iterator[int]:
-    """A CONNECT proxy on the loopback address that knows one target: ``host`` at ``address``.
+# -- the way to the registry ---------------------------------------------------------------------------------------
+class Tunnel:
+    """What went through: counted here, because skopeo does not say it.
 
-    skopeo has no address override of its own. TLS runs through it end to end, so the name is still verified.
+    :param port: of the proxy on the loopback address.
     """
-    name, _colon, port = host.partition(":")
-    target = f"{name}:{port or 443}"
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.sent = 0
+        self.cut_early = False
+        self._cut = ""
+        self._lock = threading.Lock()
+
+    def count(self, sent: int) -> None:
+        with self._lock:
+            self.sent += sent
+
+    def cut(self, sent: int, seconds: float) -> None:
+        """The other side closed a connection in the middle of a request."""
+        with self._lock:
+            self.cut_early = seconds < _PATIENCE
+            self._cut = f" The other side closed the connection after {sent / 1e6:.1f} MB and {seconds:.0f} s."
+
+    @property
+    def story(self) -> str:
+        return self._cut
+
+
+@contextlib.contextmanager
+def tunnel(host: str, address: str = "") -> Iterator[Tunnel]:
+    """A CONNECT proxy on the loopback address; TLS runs through it end to end, so names are verified by skopeo.
+
+    :param host: the registry, with its port unless it is 443.
+    :param address: where ``host`` is; skopeo has no address override of its own. Every other name is resolved.
+    """
+    name, _colon, number = host.partition(":")
+    port = int(number or 443)
+    target = f"{name}:{port}".lower()
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             words = self.rfile.readline(4096).decode("latin-1").split()
             while self.rfile.readline(4096).strip():
                 pass
-            if len(words) < 2 or words[0] != "CONNECT" or words[1].lower() != target.lower():
-                self.wfile.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+            if len(words) < 2 or words[0] != "CONNECT":
+                self.wfile.write(b"HTTP/1.1 405 Method Not Allowed\r\n\r\n")
                 return
+            asked = words[1].lower()
+            place = endpoint(address, port) if asked == target and address else endpoint(asked, 443)
             try:
-                upstream = socket.create_connection((address, int(port or 443)), 30)
-            except OSError:
-                self.wfile.write(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+                upstream = socket.create_connection(place, 30)
+            except OSError as error:
+                self.wfile.write(f"HTTP/1.1 502 {error.strerror or error}\r\n\r\n".encode("latin-1", "replace"))
                 return
             with upstream:
+                for end in (upstream, self.connection):
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                _pump(self.connection, upstream)
+                _pump(self.connection, upstream, way)
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
 
     with Server(("127.0.0.1", 0), Handler) as server:
+        way = Tunnel(int(server.server_address[1]))
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
-            yield int(server.server_address[1])
+            yield way
         finally:
             server.shutdown()
             thread.join()
 
 
-def _pump(one: socket.socket, other: socket.socket) -> None:
+def _pump(client: socket.socket, server: socket.socket, way: Tunnel) -> None:
     """Bytes both ways until either end closes."""
-    while True:
-        readable, _writable, _broken = select.select([one, other], [], [])
-        for end in readable:
-            data = end.recv(65536)
-            if not data:
-                return
-            (other if end is one else one).sendall(data)
+    buffer = memoryview(bytearray(_BUFFER))
+    started, sent, last = time.monotonic(), 0, "server"
+    try:
+        while True:
+            readable, _writable, _broken = select.select([client, server], [], [])
+            if client in readable:
+                size = client.recv_into(buffer)
+                if not size:
+                    return
+                server.sendall(buffer[:size])
+                sent, last = sent + size, "client"
+                way.count(size)
+            if server in readable:
+                size = server.recv_into(buffer)
+                if not size:
+                    break
+                client.sendall(buffer[:size])
+                last = "server"
+    except OSError:
+        pass
+    # The server's last word was not an answer: it hung up while the client was still talking.
+    if last == "client":
+        way.cut(sent, time.monotonic() - started)
 
 
 # -- files that must not stay ------------------------------------------------------------------------------------
@@ -166,22 +237,38 @@ def message(done: Ran) -> str:
     """skopeo's last line without its log format: ``time="…" level=fatal msg="…"``."""
     reason = done.reason
     _before, found, text = reason.partition('msg="')
-    return text.rstrip('"').replace('\\"', '"').rstrip(".") if found else reason
+    return text.removesuffix('"').replace('\\"', '"').removesuffix(', ""').rstrip(".") if found else reason
 
 
 _HINTS = (
     (
-        ("unexpected EOF", "connection reset by peer", "broken pipe"),
+        ("unexpected EOF", "connection reset by peer", "broken pipe", ": EOF"),
         "A proxy cut the upload of a large layer: raise the read timeout of its entry point"
         " (Traefik: respondingTimeouts.readTimeout), then run this again; what arrived is kept.",
     ),
     (("x509", "certificate"), "Name the private authority's certificate in ca_file."),
     (("no such host", "server misbehaving"), "Create the DNS record of {host}, or give its address in address."),
-    (("unauthorized", "authentication required", "denied"), "The token needs the scope write:package."),
-    (("quota", "limit"), "The organisation's package limit is reached: remove versions that are no longer needed."),
-    (("no space left",), "The disk of this host or of the registry is full."),
+    # Whether the account may push at all was asked before.
+    (
+        ("StatusCode: 403", "quota", "denied"),
+        "The account may push, so this is a limit: the organisation's packages take as much as the registry allows"
+        " (Gitea: LIMIT_TOTAL_OWNER_SIZE, LIMIT_SIZE_CONTAINER). Remove versions with the playbook registry_prune, or"
+        " raise it.",
+    ),
+    (("unauthorized", "authentication required"), "The token was revoked meanwhile: run this again with a new one."),
+    (("no space left",), "The disk of this host is full: buildah prune --all"),
+    (
+        ("500 Internal Server Error",),
+        "The registry could not store it, most often because its volume is full: look at its log and at its disk"
+        " (kubectl -n gitea exec deployment/gitea -- df -h), then run this again; what arrived is kept.",
+    ),
     (("connection refused", "i/o timeout"), "Check that {host} is up and reachable from this host."),
 )
+
+
+def worth_repeating(stderr: str) -> bool:
+    """Whether the same push may do a moment later: two clients that upload one layer get in each other's way."""
+    return "500 Internal Server Error" in stderr
 
 
 def push_hint(stderr: str, host: str) -> str:

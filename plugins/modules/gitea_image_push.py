@@ -13,28 +13,30 @@ description:
   - Compares what the tags name with the image, by the digest of its configuration, and sends what is missing.
   - Decides from the registry, not from a client's text. An unchanged tag costs three requests and no layer.
   - Content that is there under another of the tags is tagged with one manifest, without sending a layer.
+  - Before an image is sent it is looked at (O(contract)). Whether the account may push is asked before that.
+  - With O(pull_proof) a disposable pod pulls what was pushed.
   - Works with Gitea's registry and any other that speaks the same protocol.
 author:
   - The railiance.stack authors (@railiance)
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - railiance.stack.registry
   - railiance.stack.attributes
 attributes:
   check_mode:
     support: full
-    details: The same reads are made in check mode, and no write. The digest of what would be sent is not known.
+    details:
+      - The same reads are made in check mode, and no write. The digest of what would be sent is not known.
+      - No pod pulls.
   diff_mode:
     support: full
   idempotent:
     support: full
 requirements:
   - skopeo
-  - kubernetes (only with O(token_secret))
+  - kubernetes (only with O(token_secret) or O(pull_proof))
+  - buildah (to list the layers of an image in C(containers-storage:) quickly)
 options:
-  registry:
-    description: Host of the registry, with the port unless it is 443.
-    type: str
-    required: true
   repository:
     description: Organisation and image, V(apps/site).
     type: str
@@ -54,27 +56,57 @@ options:
     description: Let a tag that looks like a commit name other content.
     type: bool
     default: false
-  token_secret:
-    description: Secret in the cluster with V(username) and V(token).
+  contract:
+    description:
+      - What the image must be like. It is looked at before it is sent, in check mode too; an image that is there
+        already is not looked at again.
+      - Every layer counts, also files that a later layer removes.
+    type: dict
+    default: {}
+    suboptions:
+      port:
+        description: TCP port that it exposes; 0 for any.
+        type: int
+        default: 0
+      platform:
+        description: What the node is, V(linux/amd64); this host's own unless given.
+        type: str
+      findings:
+        description:
+          - How grave a finding is, by its name. V(fatal) stops, V(advice) warns, V(ignore) says nothing.
+          - V(root-user), V(named-user), V(no-port) and V(no-health-check) are V(advice) unless said otherwise.
+          - V(foreign-platform), V(secret-file), V(secret-build-arg), V(secret-environment) and V(index-credential)
+            are V(fatal).
+        type: dict
+        default: {}
+      allow_files:
+        description: Patterns of paths that may be in the image although they look like secrets.
+        type: list
+        elements: str
+        default: []
+  pull_proof:
+    description:
+      - Let the cluster pull the image by digest with a disposable pod, and fail when it cannot.
+      - The pull Secret is used only when anonymous access is refused.
     type: dict
     suboptions:
       namespace:
-        description: Its namespace.
+        description: Where the pod runs and the Secret is.
         type: str
-        required: true
-      name:
-        description: Its name.
+        default: gitea
+      pull_secret:
+        description: Secret of type V(kubernetes.io/dockerconfigjson).
         type: str
-        required: true
-  token_file:
-    description: File on the managed node with V(username:token) in one line.
-    type: path
-  ca_file:
-    description: PEM file on the managed node, trusted in addition to the system's certificates.
-    type: path
-  address:
-    description: Connect here instead of resolving the name. The certificate is still checked against the name.
-    type: str
+        default: gitea-pull
+      when:
+        description: Only after something was sent or tagged, or each time.
+        type: str
+        choices: [pushed, always]
+        default: pushed
+      timeout:
+        description: Seconds that the pull may take.
+        type: int
+        default: 300
   timeout:
     description: Seconds that the transfer may take.
     type: int
@@ -89,6 +121,18 @@ EXAMPLES = r"""
     tags: [0d1c5f7a9f3b2e64c8d7a6b5e4f3029181706f5e, latest]
     source: containers-storage:localhost/apps/site:0d1c5f7a9f3b2e64c8d7a6b5e4f3029181706f5e
     token_secret: {namespace: gitea, name: gitea-bot-token}
+
+- name: Publish what runs as an application, and prove that the cluster can pull it
+  railiance.stack.gitea_image_push:
+    registry: gitea.example.org
+    repository: apps/site
+    tags: [0d1c5f7a9f3b2e64c8d7a6b5e4f3029181706f5e, latest]
+    source: oci-archive:/srv/site.tar
+    token_secret: {namespace: gitea, name: gitea-bot-token}
+    contract:
+      port: 8000
+      findings: {root-user: fatal, no-port: fatal, no-health-check: fatal}
+    pull_proof: {}
 
 - name: Look whether it is there
   railiance.stack.gitea_image_push:
@@ -132,6 +176,35 @@ tags:
   returned: always
   type: dict
   sample: {"latest": "moved"}
+page:
+  description: Gitea's page of the first tag; empty for another registry.
+  returned: always
+  type: str
+  sample: https://gitea.example.org/apps/-/packages/container/site/0d1c5f7a9f3b2e64c8d7a6b5e4f3029181706f5e
+bytes_sent:
+  description: Bytes that left for the registry, encryption included; 0 when nothing was sent.
+  returned: always
+  type: int
+findings:
+  description: What the contract says about an image that is, or would be, sent.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - name: no-health-check
+      severity: advice
+      detail: it declares no health check
+      hint: "Give the image HEALTHCHECK, and build it in Docker's format: OCI's drops it."
+pull_proof:
+  description: Where the image was pulled, how long that took, and with which Secret; V(pulled) is false without proof.
+  returned: with O(pull_proof)
+  type: dict
+  sample:
+    pulled: true
+    node: node1
+    image_id: gitea.example.org/apps/site@sha256:3fc9b689459d738f8c88a3a48aa9e33542016b7a4052e001aaa536fca74813cb
+    seconds: 1.4
+    pull_secret: gitea-pull
 requests:
   description: Number of requests this module made itself, without those that skopeo made.
   returned: always
@@ -144,14 +217,16 @@ plan:
   sample: [{"action": "create", "target": "image gitea.example.org/apps/site:latest", "note": "layers are sent"}]
 """
 
-from pathlib import Path
+import platform
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.railiance.stack.plugins.module_utils._command import LocalRunner
-from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
+from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator
 from ansible_collections.railiance.stack.plugins.module_utils._host import Work, run_host_module
 from ansible_collections.railiance.stack.plugins.module_utils._http import HttpsTransport
+from ansible_collections.railiance.stack.plugins.module_utils._image_contract import Contract, Finding
+from ansible_collections.railiance.stack.plugins.module_utils._image_files import image_files
 from ansible_collections.railiance.stack.plugins.module_utils._image_push import (
     Publication,
     look,
@@ -160,52 +235,43 @@ from ansible_collections.railiance.stack.plugins.module_utils._image_push import
 )
 from ansible_collections.railiance.stack.plugins.module_utils._kube_args import AUTH_ARG_SPEC
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
-from ansible_collections.railiance.stack.plugins.module_utils._registry import Login, Registry
+from ansible_collections.railiance.stack.plugins.module_utils._registry import Registry
+from ansible_collections.railiance.stack.plugins.module_utils._registry_login import (
+    LOGIN_RULES,
+    REGISTRY_ARG_SPEC,
+    login_of,
+)
 from ansible_collections.railiance.stack.plugins.module_utils._skopeo import Skopeo
 
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 ARGUMENT_SPEC: dict[str, Any] = {
     **AUTH_ARG_SPEC,
-    "registry": {"type": "str", "required": True},
+    **REGISTRY_ARG_SPEC,
     "repository": {"type": "str", "required": True},
     "tags": {"type": "list", "elements": "str", "required": True},
     "source": {"type": "str"},
     "replace": {"type": "bool", "default": False},
-    # no_log=False: these name a Secret and a file, they hold none.
-    "token_secret": {
+    "contract": {
         "type": "dict",
-        "no_log": False,
-        "options": {"namespace": {"type": "str", "required": True}, "name": {"type": "str", "required": True}},
+        "default": {},
+        "options": {
+            "port": {"type": "int", "default": 0},
+            "platform": {"type": "str"},
+            "findings": {"type": "dict", "default": {}},
+            "allow_files": {"type": "list", "elements": "str", "default": []},
+        },
     },
-    "token_file": {"type": "path", "no_log": False},
-    "ca_file": {"type": "path"},
-    "address": {"type": "str"},
+    "pull_proof": {
+        "type": "dict",
+        "options": {
+            "namespace": {"type": "str", "default": "gitea"},
+            "pull_secret": {"type": "str", "default": "gitea-pull", "no_log": False},
+            "when": {"type": "str", "choices": ["pushed", "always"], "default": "pushed"},
+            "timeout": {"type": "int", "default": 300},
+        },
+    },
     "timeout": {"type": "int", "default": 1800},
 }
-
-
-def login_from_file(path: str) -> Login:
-    try:
-        username, _colon, token = Path(path).read_text(encoding="utf-8").strip().partition(":")
-    except OSError as error:
-        raise StackError(f"The token file {path} cannot be read: {error.strerror}.", "Write username:token.") from error
-    if not username or not token:
-        raise StackError(f"The token file {path} holds no login.", "Expected is one line: username:token")
-    return Login(username, token, path)
-
-
-def login_from_secret(module: AnsibleModule, namespace: str, name: str) -> Login:
-    # Imported here: the cluster's client takes half a second that a token file saves.
-    from ansible_collections.railiance.stack.plugins.module_utils._gitea import secret_values
-    from ansible_collections.railiance.stack.plugins.module_utils._kube import Ref, connect_with
-
-    ref = Ref("v1", "Secret", name, namespace)
-    values = secret_values(connect_with(module.params).get(ref))
-    if not values.get("username") or not values.get("token"):
-        raise NeedsOperator(
-            f"{ref} with username and token for the registry is missing.",
-            "Role railiance.stack.git_access with git_access_register makes it; for another registry make it by hand.",
-        )
-    return Login(values["username"], values["token"], str(ref))
 
 
 def result_of(publication: Publication) -> dict[str, Any]:
@@ -226,8 +292,37 @@ def result_of(publication: Publication) -> dict[str, Any]:
         "reference_by_digest": f"{registry.name}@{named.digest}" if named else "",
         "size": named.size if named else 0,
         "tags": publication.outcomes,
+        "page": registry.page(tags[0]),
+        "bytes_sent": publication.bytes_sent + registry.bytes_sent,
+        "findings": [finding.as_dict() for finding in publication.findings],
         "requests": registry.requests,
     }
+
+
+def contract_of(options: dict[str, Any]) -> Contract:
+    machine = platform.machine()
+    return Contract(
+        port=options["port"],
+        platform=options["platform"] or f"linux/{_ARCHITECTURES.get(machine, machine)}",
+        severities=options["findings"],
+        allowed_files=tuple(options["allow_files"]),
+    )
+
+
+def pulled(module: AnsibleModule, registry: Registry, digest: str) -> dict[str, Any]:
+    """The cluster's proof; the pull Secret only where anonymous access is refused."""
+    from ansible_collections.railiance.stack.plugins.module_utils._kube import connect_with
+    from ansible_collections.railiance.stack.plugins.module_utils._pull_proof import prove
+
+    options = module.params["pull_proof"]
+    open_to_all = Registry(registry.http, registry.repository, None).readable(digest)
+    return prove(
+        connect_with(module.params),
+        f"{registry.name}@{digest}",
+        options["namespace"],
+        "" if open_to_all else options["pull_secret"],
+        timeout=options["timeout"],
+    ).as_dict()
 
 
 def predicted(options: dict[str, Any]) -> Work:
@@ -248,6 +343,9 @@ def predicted(options: dict[str, Any]) -> Work:
             "reference_by_digest": "",
             "size": 0,
             "tags": dict.fromkeys(options["tags"], "created" if options["source"] else "absent"),
+            "page": "",
+            "bytes_sent": 0,
+            "findings": [],
             "requests": 0,
         },
     )
@@ -256,20 +354,16 @@ def predicted(options: dict[str, Any]) -> Work:
 def work(module: AnsibleModule) -> Work:
     options = module.params
     ca_file, address = options["ca_file"] or "", options["address"] or ""
-    secret = options["token_secret"]
     try:
-        login = (
-            login_from_file(options["token_file"])
-            if options["token_file"]
-            else login_from_secret(module, secret["namespace"], secret["name"])
-        )
+        login = login_of(options)
     except NeedsOperator as missing:
         if not module.check_mode:
             raise
         # An earlier step of the same run would make the Secret: the registry is empty then, or not there at all.
         module.warn(f"{missing.message} The registry is taken for empty.")
         return predicted(options)
-    skopeo = Skopeo(LocalRunner(timeout=options["timeout"]))
+    run = LocalRunner(timeout=options["timeout"])
+    skopeo = Skopeo(run)
     registry = Registry(
         HttpsTransport(f"https://{options['registry']}", ca_file=ca_file, address=address),
         options["repository"],
@@ -278,26 +372,37 @@ def work(module: AnsibleModule) -> Work:
     )
     source = skopeo.inspect(options["source"]) if options["source"] else None
 
-    def upload(tag: str) -> None:
-        skopeo.copy(options["source"], registry.host, f"{registry.name}:{tag}", login, ca_file, address)
+    def upload(tag: str) -> int:
+        return skopeo.copy(options["source"], registry.host, f"{registry.name}:{tag}", login, ca_file, address)
 
-    publication = plan_publication(look(registry, options["tags"], source), upload, replace=options["replace"])
+    def inspect() -> list[Finding]:
+        if source is None:
+            return []
+        contract = contract_of(options["contract"])
+        files = image_files(source.reference, source.config_digest, run) if contract.looks_at_files else ()
+        return contract.findings(source.config, files)
+
+    publication = plan_publication(
+        look(registry, options["tags"], source), upload, replace=options["replace"], inspect=inspect
+    )
+    for finding in publication.findings:
+        module.warn(f"{finding.name}: {source.reference if source else ''}: {finding.detail}. {finding.hint}")
     result = result_of(publication)
+    if options["pull_proof"]:
+        result["pull_proof"] = {"pulled": False}
 
     def confirm() -> None:
         if publication.plan.changed:
             result.update(result_of(verify(publication)))
+        wanted = options["pull_proof"]
+        if wanted and result["digest"] and (publication.plan.changed or wanted["when"] == "always"):
+            result["pull_proof"] = pulled(module, registry, result["digest"])
 
     return Work(publication.plan, result, always=confirm)
 
 
 def main() -> None:
-    run_host_module(
-        ARGUMENT_SPEC,
-        work,
-        required_one_of=[["token_secret", "token_file"]],
-        mutually_exclusive=[["token_secret", "token_file"]],
-    )
+    run_host_module(ARGUMENT_SPEC, work, **LOGIN_RULES)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,13 @@ options:
     description: Free space that the storage must have before a build begins.
     type: int
     default: 2048
+  path_dependencies:
+    description:
+      - How grave it is when a Python or Node dependency is a folder that the commit does not hold, such as a checkout
+        beside it. V(fatal) stops before anything is built, V(advice) warns.
+    type: str
+    choices: [fatal, advice, ignore]
+    default: fatal
   timeout:
     description: Seconds that the build may take.
     type: int
@@ -108,6 +115,16 @@ source:
   returned: always
   type: str
   sample: containers-storage:localhost/apps/site:1
+findings:
+  description: Dependencies that the commit does not hold.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - name: path-dependency
+      severity: advice
+      detail: pyproject.toml takes shared from ../shared, which is outside of the repository
+      hint: Publish it as a package and name its version, or put it into the repository.
 log:
   description: End of the build's output.
   returned: when something was built
@@ -143,16 +160,20 @@ def look(module: AnsibleModule) -> Work:
         labels={name: str(value) for name, value in options["labels"].items()},
         memory_max=options["memory_max"],
         free_mb=options["free_mb"],
+        path_dependencies=options["path_dependencies"],
     )
     root = os.geteuid() == 0 and os.path.isdir("/run/systemd/system")
     builder = Builder(wanted, LocalRunner(timeout=options["timeout"], environment=UNATTENDED), root=root)
     plan = builder.plan()
     result: dict[str, Any] = {"source": builder.reference}
+    for finding in builder.findings:
+        module.warn(f"{finding.name}: {finding.detail}. {finding.hint}")
 
     def describe() -> None:
         image = builder.built()
         digest = image.config_digest if image else ""
         result.update(config_digest=digest, image_id=digest.removeprefix("sha256:"))
+        result["findings"] = [finding.as_dict() for finding in builder.findings]
         if builder.log:
             result["log"] = builder.log
 
@@ -182,6 +203,7 @@ def main() -> None:
             "labels": {"type": "dict", "default": {}},
             "memory_max": {"type": "str", "default": "2G"},
             "free_mb": {"type": "int", "default": 2048},
+            "path_dependencies": {"type": "str", "choices": ["fatal", "advice", "ignore"], "default": "fatal"},
             "timeout": {"type": "int", "default": 3600},
         },
         look,

@@ -22,10 +22,10 @@ from ansible_collections.railiance.stack.plugins.module_utils._registry import (
 from ansible_collections.railiance.stack.plugins.module_utils._skopeo import (
     Skopeo,
     Source,
-    connect_proxy,
     message,
     private_folder,
     push_hint,
+    tunnel,
 )
 from unit.fake_registry import FakeRegistry, digest, manifest
 
@@ -46,6 +46,7 @@ class Push:
         def upload(tag):
             self.uploads.append(tag)
             self.fake.put("apps/site", tag, manifest(NEW))
+            return 1000
 
         self.publication = plan_publication(look(self.registry, list(tags), source), upload, replace=replace)
 
@@ -147,9 +148,9 @@ def test_a_refused_token():
     with pytest.raises(NeedsOperator) as raised:
         Push(FakeRegistry(password="other"))  # noqa: S106  a fake server's
     assert str(raised.value) == (
-        "forge.test refuses the token of account stack-bot (Secret gitea/gitea-bot-token). It has expired, was revoked,"
-        " or has no scope for packages: run role railiance.stack.git_access with git_access_register for a new one, or"
-        " mint one at https://forge.test/user/settings/applications"
+        "forge.test refuses the token of account stack-bot (Secret gitea/gitea-bot-token): it has expired or was"
+        " revoked. Run role railiance.stack.git_access with git_access_register for a new one, or mint one with the"
+        " scope write:package at https://forge.test/user/settings/applications"
     )
 
 
@@ -287,7 +288,7 @@ def test_a_failed_push_says_what_and_what_next():
     [
         ("x509: certificate signed by unknown authority", "ca_file"),
         ("lookup forge.test: no such host", "DNS record of forge.test"),
-        ("unauthorized: authentication required", "write:package"),
+        ("unauthorized: authentication required", "revoked meanwhile"),
         ("no space left on device", "disk"),
         ("something new", "Run this again"),
     ],
@@ -309,29 +310,60 @@ def test_message_takes_skopeo_s_log_format_off():
     assert message(Ran(1, "", "")) == "exit code 1"
 
 
-def test_the_proxy_knows_one_target():
+def served(answer):
+    """A server on the loopback address that answers one connection: ``answer(connection)``."""
     server = socket.create_server(("127.0.0.1", 0))
-    port = server.getsockname()[1]
 
-    def echo():
-        connection, _ = server.accept()
-        with connection:
-            connection.sendall(connection.recv(100).upper())
+    def serve():
+        with server:
+            connection, _ = server.accept()
+            with connection:
+                answer(connection)
 
-    threading.Thread(target=echo, daemon=True).start()
+    threading.Thread(target=serve, daemon=True).start()
+    return server.getsockname()[1]
 
-    def ask(target):
-        with socket.create_connection(("127.0.0.1", proxy), 5) as client:
-            client.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            head = client.recv(100).decode().split("\r\n")[0]
-            if "200" not in head:
-                return head, b""
+
+def connected(way, target):
+    client = socket.create_connection(("127.0.0.1", way.port), 5)
+    client.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    return client, client.recv(100).decode().split("\r\n")[0]
+
+
+def test_the_tunnel_takes_the_registry_s_name_to_its_address_and_counts():
+    def echo(connection):
+        connection.sendall(connection.recv(100).upper())
+        connection.recv(100)
+
+    with tunnel("forge.test", f"127.0.0.1:{served(echo)}") as way:
+        client, said = connected(way, "forge.test:443")
+        with client:
             client.sendall(b"hello")
-            return head, client.recv(100)
+            assert (said, client.recv(100)) == ("HTTP/1.1 200 Connection established", b"HELLO")
+    assert (way.sent, way.story) == (5, "")
 
-    with server, connect_proxy(f"forge.test:{port}", "127.0.0.1") as proxy:
-        assert ask("elsewhere.test:443") == ("HTTP/1.1 403 Forbidden", b"")
-        assert ask(f"forge.test:{port}") == ("HTTP/1.1 200 Connection established", b"HELLO")
+
+def test_the_tunnel_resolves_every_other_name_and_says_why_not():
+    port = served(lambda connection: (connection.sendall(b"other"), connection.recv(1)))
+    with tunnel("forge.test", "127.0.0.1:1") as way:
+        client, said = connected(way, f"localhost:{port}")
+        with client:
+            assert (said, client.recv(100)) == ("HTTP/1.1 200 Connection established", b"other")
+        client, said = connected(way, "forge.test:443")
+        client.close()
+    assert said == "HTTP/1.1 502 Connection refused"
+
+
+def test_the_tunnel_tells_of_a_connection_that_the_other_side_cut():
+    def cut(connection):
+        connection.recv(2_000_000, socket.MSG_WAITALL)
+
+    with tunnel("forge.test", f"127.0.0.1:{served(cut)}") as way:
+        client, _said = connected(way, "forge.test:443")
+        with client:
+            client.sendall(bytes(2_000_000))
+            assert client.recv(1) == b""
+    assert way.story == " The other side closed the connection after 2.0 MB and 0 s."
 
 
 def test_a_program_that_is_missing_or_hangs_is_named():

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
+from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator
 from ansible_collections.railiance.stack.plugins.modules import gitea_image_push
 from unit.fakes import FakeModule
 
@@ -19,10 +19,10 @@ OPTIONS = {
 
 @pytest.fixture
 def no_secret(monkeypatch):
-    def missing(module, namespace, name):
-        raise NeedsOperator(f"Secret {namespace}/{name} is missing.")
+    def missing(options):
+        raise NeedsOperator("Secret gitea/gitea-bot-token is missing.")
 
-    monkeypatch.setattr(gitea_image_push, "login_from_secret", missing)
+    monkeypatch.setattr(gitea_image_push, "login_of", missing)
 
 
 def test_without_its_secret_a_prediction_takes_the_registry_for_empty(no_secret):
@@ -40,16 +40,3 @@ def test_without_its_secret_a_prediction_takes_the_registry_for_empty(no_secret)
 def test_without_its_secret_a_run_stops(no_secret):
     with pytest.raises(NeedsOperator):
         gitea_image_push.work(FakeModule(**OPTIONS))
-
-
-def test_a_token_file_holds_one_login(tmp_path):
-    file = tmp_path / "token"
-    file.write_text("stack-bot:abc\n")
-    login = gitea_image_push.login_from_file(str(file))
-    assert (login.username, login.token) == ("stack-bot", "abc")
-    assert "abc" not in repr(login)
-    file.write_text("abc\n")
-    with pytest.raises(StackError, match="holds no login"):
-        gitea_image_push.login_from_file(str(file))
-    with pytest.raises(StackError, match="cannot be read: No such file"):
-        gitea_image_push.login_from_file(str(tmp_path / "none"))
