@@ -30,6 +30,8 @@ class Response:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    #: Each Set-Cookie header; the only one that comes several times and cannot be joined.
+    set_cookies: tuple[str, ...] = ()
 
     def json(self) -> Any:
         """:raises StackError: when the body is no JSON."""
@@ -132,7 +134,8 @@ class HttpsTransport:
         content = answer.read()
         if answer.will_close:
             self.close()
-        return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, content)
+        received = {name.lower(): value for name, value in answer.getheaders()}
+        return Response(answer.status, received, content, tuple(answer.headers.get_all("set-cookie") or ()))
 
     def _failed(self, error: Exception) -> StackError:
         where = f"{self.base_url}" + (f" (at {self._address})" if self._address else "")

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
+from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
 from ansible_collections.railiance.stack.plugins.module_utils._http import Response
+
+if TYPE_CHECKING:  # importing the client costs half a second, and most checks need no cluster
+    from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube
 
 #: ``get(url, headers) -> Response``; raises StackError when there is no answer.
 Get = Callable[[str, dict[str, str]], Response]
@@ -131,3 +134,23 @@ def _run_assets(url: str, response: Response, get: Get) -> list[Outcome]:
             wrong.append("the body is empty")
         outcomes.append(Outcome(f"GET {asset}", not wrong, "; ".join(wrong)))
     return outcomes
+
+
+# -- with the cluster ------------------------------------------------------------------------------------------
+def credentials_of(kube: Kube, secret: dict[str, str]) -> tuple[str, str]:
+    """User and password out of a Secret.
+
+    :raises NeedsOperator: when it has none.
+    """
+    from ansible_collections.railiance.stack.plugins.module_utils._kube import Ref
+    from ansible_collections.railiance.stack.plugins.module_utils._secret import decode
+
+    ref = Ref("v1", "Secret", secret["name"], secret["namespace"])
+    keys = (secret["username_key"], secret["password_key"])
+    values = decode(kube.get(ref))
+    if not all(values.get(key) for key in keys):
+        raise NeedsOperator(
+            f"{ref} does not exist or lacks one of {' and '.join(keys)}, so nobody can log in.",
+            "Create it with a user of the application that may do what the check does.",
+        )
+    return values[keys[0]], values[keys[1]]
