@@ -207,9 +207,10 @@ def work(module: Any, kube: Kube, ask_server: Ask = ask) -> dict[str, Any]:
     )
 
     def names(hosts: list[str]) -> list[Finding]:
-        if params["dns"] == "none":
+        addresses = [address for address in params["addresses"] if address]
+        if params["dns"] == "none" or (module.check_mode and not addresses):  # the load balancer is still to come
             return []
-        checker = checker_of(ask_server, params["resolvers"], params["addresses"], params["zones"], params["dns"])
+        checker = checker_of(ask_server, params["resolvers"], addresses, params["zones"], params["dns"])
         return checker.look(hosts)
 
     exposure = Exposure(kube, wanted, names, timeout=params["wait_timeout"], predict=module.check_mode)

@@ -63,6 +63,21 @@ options:
     type: str
     choices: [warn, fail]
     default: warn
+  patterns:
+    description: Regular expressions of lines that look like errors.
+    type: list
+    elements: str
+    default:
+      - \b(ERROR|CRITICAL|FATAL)\b
+      - '"level": ?"(error|critical|fatal)"'
+      - ^Traceback \(most recent call last\)
+      - '^panic:'
+  ignore:
+    description:
+      - Regular expressions of such lines that are harmless. Of a traceback the line that names the exception counts.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -101,12 +116,14 @@ from ansible_collections.railiance.stack.plugins.module_utils._release import (
     labels_of,
     unready,
 )
-from ansible_collections.railiance.stack.plugins.module_utils._release_log import suspicious_lines
+from ansible_collections.railiance.stack.plugins.module_utils._release_log import PATTERNS, Errors, suspicious_lines
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "dict", "required": True, "options": APP_SPEC},
     "scan_log": {"type": "bool", "default": True},
     "errors": {"type": "str", "choices": ["warn", "fail"], "default": "warn"},
+    "patterns": {"type": "list", "elements": "str", "default": list(PATTERNS)},
+    "ignore": {"type": "list", "elements": "str", "default": []},
 }
 _SHOWN = 20
 
@@ -117,11 +134,16 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
     if not releases:
         return {"changed": False, "noted": False, "reason": "there is no release", "suspicious": []}
     release = releases[0]
-    lines = suspicious_lines(kube, wanted.namespace, release) if module.params["scan_log"] else []
+    errors = Errors(module.params["patterns"], module.params["ignore"])
+    lines = suspicious_lines(kube, wanted.namespace, release, errors) if module.params["scan_log"] else []
     if lines:
         told = f"{wanted.name} has logged {len(lines)} lines that look like errors: {' | '.join(lines[:3])}"
         if module.params["errors"] == "fail":
-            raise StackError(f"{told}.", "Correct the cause, or set log_errors: warn.", suspicious=lines[:_SHOWN])
+            raise StackError(
+                f"{told}.",
+                "Correct the cause, or name what is harmless in log_ignore of the entry.",
+                suspicious=lines[:_SHOWN],
+            )
         module.warn(told)
     look = Look(kube)
     troubles = [
