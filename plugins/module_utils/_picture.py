@@ -19,6 +19,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "nodes": ("v1", "Node"),
     "deployments": ("apps/v1", "Deployment"),
     "statefulsets": ("apps/v1", "StatefulSet"),
+    "cronjobs": ("batch/v1", "CronJob"),
     "ingresses": ("networking.k8s.io/v1", "Ingress"),
     "issuers": ("cert-manager.io/v1", "ClusterIssuer"),
     "certificates": ("cert-manager.io/v1", "Certificate"),
@@ -160,7 +161,7 @@ def _gitea(picture: Picture) -> list[Check]:
 
 
 def _application(picture: Picture, name: str, namespace: str) -> list[Check]:
-    found = _served(picture, name, namespace)
+    found = [*_served(picture, name, namespace), *_schedules(picture, name, namespace)]
     for kind, key in (("DatabaseRole", "database_roles"), ("Database", "databases")):
         for obj in picture[key]:
             if (_meta(obj).get("labels") or {}).get("app.kubernetes.io/instance") != name:
@@ -176,6 +177,33 @@ def _application(picture: Picture, name: str, namespace: str) -> list[Check]:
                 )
             )
     return found
+
+
+def _schedules(picture: Picture, name: str, namespace: str) -> list[Check]:
+    """What became of the last run of each scheduled command."""
+    found = []
+    for cronjob in picture["cronjobs"]:
+        if (_meta(cronjob).get("labels") or {}).get("app.kubernetes.io/instance") != name:
+            continue
+        if _namespace(cronjob) == namespace:
+            ok, detail = _last_run(cronjob)
+            hint = f"kubectl -n {namespace} logs -l app.kubernetes.io/name={_name(cronjob)}"
+            found.append(_check("S5", f"CronJob {_path(cronjob)}", ok, detail, hint))
+    return found
+
+
+def _last_run(cronjob: Object) -> tuple[bool, str]:
+    spec, status = cronjob.get("spec") or {}, cronjob.get("status") or {}
+    started, succeeded = str(status.get("lastScheduleTime") or ""), str(status.get("lastSuccessfulTime") or "")
+    when = str(spec.get("schedule") or "")
+    if spec.get("suspend"):
+        return True, f"suspended ({when})"
+    if status.get("active"):
+        return True, f"runs now ({when})"
+    # Both are RFC 3339 in UTC: the later one is the greater one.
+    if succeeded and succeeded >= started:
+        return True, f"last run succeeded at {succeeded} ({when})"
+    return (False, f"the run of {started} did not succeed ({when})") if started else (True, f"has not run yet ({when})")
 
 
 def _served(picture: Picture, name: str, namespace: str) -> list[Check]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from ansible_collections.railiance.stack.plugins.module_utils._picture import KINDS, checks, healthy, table, take
 
 
@@ -124,3 +125,34 @@ def test_the_table_has_a_line_a_check():
     lines = table(checks(take(Cluster({})), APPS))
     assert lines[0] == "S2  FAIL  Node                    the cluster has no node"
     assert len(lines) == 4
+
+
+def cronjob(**parts):
+    labels = {"app.kubernetes.io/instance": "shop"}
+    spec = {"schedule": "17 3 * * *", **parts.pop("spec", {})}
+    return {"metadata": {"name": "shop-tidy", "namespace": "shop", "labels": labels}, "spec": spec, "status": parts}
+
+
+@pytest.mark.parametrize(
+    ("obj", "ok", "detail"),
+    [
+        (cronjob(), True, "has not run yet"),
+        (cronjob(spec={"suspend": True}, lastScheduleTime="2026-01-02T03:17:00Z"), True, "suspended"),
+        (cronjob(lastScheduleTime="2026-01-02T03:17:00Z", active=[{}]), True, "runs now"),
+        (
+            cronjob(lastScheduleTime="2026-01-02T03:17:00Z", lastSuccessfulTime="2026-01-02T03:17:04Z"),
+            True,
+            "last run succeeded at 2026-01-02T03:17:04Z",
+        ),
+        (
+            cronjob(lastScheduleTime="2026-01-02T03:17:00Z", lastSuccessfulTime="2026-01-01T03:17:04Z"),
+            False,
+            "the run of 2026-01-02T03:17:00Z did not succeed",
+        ),
+    ],
+)
+def test_the_last_run_of_a_schedule_is_seen(obj, ok, detail):
+    found = checks(take(Cluster({**world(), "CronJob": [obj]})), [{"name": "shop", "namespace": "shop"}])
+    [check] = [one for one in found if one.name == "CronJob shop/shop-tidy"]
+    assert (check.ok, check.detail) == (ok, f"{detail} (17 3 * * *)")
+    assert healthy(found) is ok

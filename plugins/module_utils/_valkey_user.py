@@ -1,0 +1,169 @@
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A user of an application's own in the stack's Valkey. Private to this collection.
+
+The application's Secret holds the password. The platform's Secret ``valkey-users`` holds one line of Valkey's
+configuration an application, with the password's hash; Valkey reads it when it starts. What runs is told at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref
+from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
+from ansible_collections.railiance.stack.plugins.module_utils._ready import has_condition
+from ansible_collections.railiance.stack.plugins.module_utils._secret import (
+    WantedSecret,
+    decode,
+    generate,
+    plan_secret,
+)
+
+_LENGTH = 32
+#: Everything but what reaches beyond the own keys: other databases, the names of all keys, the server itself.
+_COMMANDS = "+@all -@admin -@dangerous -scan -randomkey -dbsize -function -select +select|{database}"
+#: Commands on standard input, the administrator's password in the environment: nothing of it is an argument.
+_CLIENT = [
+    "sh",
+    "-c",
+    "REDISCLI_AUTH=$(cat /run/secrets/valkey/password); export REDISCLI_AUTH; exec valkey-cli -h 127.0.0.1",
+]
+
+
+@dataclass(frozen=True)
+class User:
+    """One application's user.
+
+    :param valkey: namespace and name of the StatefulSet and its Service.
+    :param database: the one database that may be selected.
+    """
+
+    app: str
+    namespace: str
+    valkey: tuple[str, str] = ("platform", "valkey")
+    database: int = 3
+    labels: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.app}:"
+
+    @property
+    def secret(self) -> Ref:
+        return Ref("v1", "Secret", f"{self.app}-valkey", self.namespace)
+
+    @property
+    def users(self) -> Ref:
+        return Ref("v1", "Secret", f"{self.valkey[1]}-users", self.valkey[0])
+
+    def rules(self, password: str) -> list[str]:
+        """What the user may, in the words that Valkey answers with."""
+        commands = _COMMANDS.format(database=self.database).split()
+        hashed = f"#{hashlib.sha256(password.encode()).hexdigest()}"
+        return ["on", hashed, f"~{self.prefix}*", "resetchannels", f"&{self.prefix}*", *commands]
+
+    def line(self, password: str) -> str:
+        return " ".join(["user", self.app, *self.rules(password)])
+
+
+def plan_user(kube: Kube, user: User, *, predict: bool = False) -> Plan:
+    """The Secret of the application, the line for the next start, and the running Valkey."""
+    pod = _pod(kube, user)
+    password = decode(kube.get(user.secret)).get("password") or generate(_LENGTH)
+    namespace, name = user.valkey
+    wanted = WantedSecret(
+        user.secret,
+        labels=dict(user.labels),
+        data={
+            "username": user.app,
+            "password": password,
+            "VALKEY_PREFIX": user.prefix,
+            "VALKEY_URL": {"url": f"redis://{{username}}:{{password}}@{name}.{namespace}:6379/{user.database}"},
+        },
+    )
+    plan = plan_secret(kube, wanted, predict)
+    line = WantedSecret(user.users, data={user.app: user.line(password)})
+    for step in plan_secret(kube, line, predict).steps:
+        plan.add(step)
+    now = _rules_now(kube, user, pod)
+    if now is None or now != user.rules(password):
+        target = f"user {user.app} of Valkey {namespace}/{name}"
+
+        def tell() -> str:
+            return _ask(kube, user, pod, " ".join(["ACL", "SETUSER", user.app, "reset", *user.rules(password)]))
+
+        shown = {"keys": f"{user.prefix}*", "commands": _COMMANDS.format(database=user.database)}
+        plan.add(Step("create" if now is None else "update", target, None, shown, tell))
+    return plan
+
+
+def plan_removal(kube: Kube, user: User) -> Plan:
+    """The user goes; what it wrote stays until it expires or is deleted."""
+    plan = Plan()
+    users = kube.get(user.users)
+    if users is not None and user.app in (users.get("data") or {}):
+
+        def forget() -> None:
+            kube.patch(user.users, {"data": {user.app: None}})
+
+        plan.add(Step("update", str(user.users), {"user": user.app}, {"user": None}, forget))
+    if kube.get(user.secret) is not None:
+        plan.add(Step("delete", str(user.secret), do=lambda: kube.delete(user.secret)))
+    if kube.get(_stateful_set(user)) is not None:
+        pod = _pod(kube, user)
+        if _rules_now(kube, user, pod) is not None:
+            target = f"user {user.app} of Valkey {'/'.join(user.valkey)}"
+            plan.add(Step("delete", target, do=lambda: _ask(kube, user, pod, f"ACL DELUSER {user.app}")))
+    return plan
+
+
+def _stateful_set(user: User) -> Ref:
+    return Ref("apps/v1", "StatefulSet", user.valkey[1], user.valkey[0])
+
+
+def _pod(kube: Kube, user: User) -> Object:
+    """The pod that answers.
+
+    :raises NeedsOperator: when this Valkey does not read its users from the Secret.
+    """
+    ref = _stateful_set(user)
+    found = kube.get(ref)
+    if found is None:
+        raise StackError(f"{ref} does not exist.", "Run the playbook s3_platform, which installs Valkey.")
+    volumes = found["spec"]["template"]["spec"].get("volumes") or []
+    if not any((one.get("secret") or {}).get("secretName") == user.users.name for one in volumes):
+        raise NeedsOperator(
+            f"{ref} does not read users from {user.users}: another owner installed it, or an older release of this one.",
+            "Run the playbook s3_platform. Where another owner installed it: make a user there, and give its address to"
+            " the application in secret_environment instead of valkey: true.",
+        )
+    labels = found["spec"]["selector"]["matchLabels"]
+    selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    for pod in kube.find("v1", "Pod", ref.namespace, selector):
+        if has_condition(pod, "Ready"):
+            return pod
+    raise StackError(f"{ref} has no pod that is ready.", f"Look at it with: kubectl -n {ref.namespace} get pods")
+
+
+def _rules_now(kube: Kube, user: User, pod: Object) -> list[str] | None:
+    """What the running Valkey lets the user do; ``None`` when it does not know them."""
+    for line in _ask(kube, user, pod, "ACL LIST").splitlines():
+        words = line.split()
+        if words[:2] == ["user", user.app]:
+            # The one word that the server adds.
+            return [word for word in words[2:] if word != "sanitize-payload"]
+    return None
+
+
+def _ask(kube: Kube, user: User, pod: Object, command: str) -> str:
+    meta = pod["metadata"]
+    done = kube.exec(meta["namespace"], meta["name"], _CLIENT, stdin=f"{command}\nQUIT\n", timeout=30)
+    words = " ".join(command.split()[:2])
+    said = done.stdout.strip() or done.stderr.strip()
+    if done.rc or said.startswith(("ERR", "NOAUTH", "WRONGPASS", "Could not")):
+        raise StackError(f"Valkey {'/'.join(user.valkey)} refused {words}: {said[:200]}.", "Look at its log.")
+    return done.stdout
