@@ -45,7 +45,8 @@ $(VENV)/.complete: requirements/dev.txt
 venv: $(VENV)/.complete ## The development environment, pinned
 
 lint: ## ansible-lint (profile production), yamllint, ruff
-	@ruff check . && ruff format --check .
+	@ruff check .
+	ruff format --check .
 	ansible-lint --offline
 
 types: ## mypy --strict on plugins/

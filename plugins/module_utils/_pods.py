@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the railiance.stack authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pods of a workload for an operator: which they are, new ones, what they logged. Private to this collection."""
+"""The pods of a workload: which they are, new ones in their place, what they logged. Private to this collection."""
 
 from __future__ import annotations
 

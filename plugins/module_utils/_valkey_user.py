@@ -137,7 +137,7 @@ def _pod(kube: Kube, user: User) -> Object:
     volumes = found["spec"]["template"]["spec"].get("volumes") or []
     if not any((one.get("secret") or {}).get("secretName") == user.users.name for one in volumes):
         raise NeedsOperator(
-            f"{ref} does not read users from {user.users}: another owner installed it, or an older release of this one.",
+            f"{ref} does not read users from {user.users}: it is another owner's, or older than this collection.",
             "Run the playbook s3_platform. Where another owner installed it: make a user there, and give its address to"
             " the application in secret_environment instead of valkey: true.",
         )

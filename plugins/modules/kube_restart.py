@@ -73,7 +73,7 @@ plan:
   elements: dict
 """
 
-from datetime import UTC, datetime
+import time
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Ref, run_cluster_module
@@ -98,7 +98,9 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
     ref = Ref("apps/v1", params["kind"], params["name"], params["namespace"])
     old = pods_of(kube, read_workload(kube, ref))
     # To the microsecond: two restarts within a second are two.
-    plan = plan_restart(kube, ref, datetime.now(UTC).isoformat())
+    now = time.time_ns()
+    fraction = now // 1000 % 1_000_000
+    plan = plan_restart(kube, ref, f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now // 10**9))}.{fraction:06}Z")
     result = {
         "changed": plan.changed,
         "plan": plan.describe(),

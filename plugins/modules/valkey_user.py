@@ -109,10 +109,7 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
         database=params["database"],
         labels=tuple((key, str(value)) for key, value in params["labels"].items()),
     )
-    if params["state"] == "absent":
-        plan = plan_removal(kube, user)
-    else:
-        plan = plan_user(kube, user, predict=module.check_mode)
+    plan = plan_removal(kube, user) if params["state"] == "absent" else plan_user(kube, user, predict=module.check_mode)
     if not module.check_mode:
         plan.execute()
     return {
