@@ -157,7 +157,7 @@ class Forge:
             else:
                 key = f"{seed or name}-{number}-{layer}"
                 script.append(
-                    f"openssl enc -aes-128-ctr -pass pass:{key} -nosalt -pbkdf2 -iter 1 < /dev/zero 2>/dev/null"
+                    f"openssl enc -aes-128-ctr -pass 'pass:{key}' -nosalt -pbkdf2 -iter 1 < /dev/zero 2>/dev/null"
                     f" | head -c {layer} > {context}/layer{number}; touch -d @1767225600 {context}/layer{number}"
                 )
                 lines.append(f"COPY layer{number} /layer{number}")

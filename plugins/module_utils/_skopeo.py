@@ -259,7 +259,7 @@ _HINTS = (
     (("no space left",), "The disk of this host is full: buildah prune --all"),
     (
         ("500 Internal Server Error",),
-        "The registry could not store it, most often because its volume is full: look at its log and at its disk"
+        "The registry could not store it, most often because its volume is full: look at its log and its disk"
         " (kubectl -n gitea exec deployment/gitea -- df -h), then run this again; what arrived is kept.",
     ),
     (("connection refused", "i/o timeout"), "Check that {host} is up and reachable from this host."),
