@@ -156,6 +156,10 @@ class Look:
         found = [obj for obj in self._objects.get(wanted.name, []) if obj["metadata"].get("namespace") in places]
         return [*([namespace] if namespace else []), *found]
 
+    def everything(self, app: str) -> list[Object]:
+        """What carries its name, wherever it is."""
+        return list(self._objects.get(app, []))
+
     def state(self, wanted: Wanted) -> str:
         """Stands for every object, and for what else the last run relied on."""
         around: dict[str, Any] = {}

@@ -1,0 +1,61 @@
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes when an application goes, and in which order. Private to this collection."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref, comparable, masked
+from ansible_collections.railiance.stack.plugins.module_utils._plan import Step
+from ansible_collections.railiance.stack.plugins.module_utils._release import INSTANCE, Wanted
+
+#: Goes first: nobody is sent to an application that is being taken apart.
+_OUTSIDE = ("Ingress",)
+#: Goes with the application, data or not.
+_SERVING = ("Certificate", "NetworkPolicy")
+#: Kept unless told otherwise: the same entry finds it again.
+_DATA = ("ConfigMap", "Secret", "PersistentVolumeClaim")
+
+
+def deletions(kube: Kube, wanted: Wanted, found: Sequence[Object], drop_data: bool) -> tuple[list[Step], list[Step]]:
+    """What goes before the Helm release, and what goes after it."""
+    kinds = (*_SERVING, *(_DATA if drop_data else ()))
+    outside = [obj for kind in _OUTSIDE for obj in found if obj["kind"] == kind]
+    inside = [obj for kind in kinds for obj in found if obj["kind"] == kind]
+    namespace = [obj for obj in found if obj["kind"] == "Namespace" and drop_data and _its_own(kube, wanted, obj)]
+    return [_step(kube, obj) for obj in outside], [_step(kube, obj) for obj in (*inside, *namespace)]
+
+
+def _its_own(kube: Kube, wanted: Wanted, namespace: Object) -> bool:
+    """Whether the namespace was made for this application and runs nothing of anybody else."""
+    if (namespace["metadata"].get("labels") or {}).get(INSTANCE) != wanted.name:
+        return False
+    others = [
+        obj
+        for api_version, kind in (("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"))
+        for obj in kube.find(api_version, kind, wanted.namespace)
+        if (obj["metadata"].get("labels") or {}).get(INSTANCE) != wanted.name
+    ]
+    return not others
+
+
+def databases_of(objects: Sequence[Object]) -> list[dict[str, Any]]:
+    return [
+        {
+            "cluster": obj["spec"]["cluster"]["name"],
+            "namespace": obj["metadata"]["namespace"],
+            "name": obj["spec"]["name"],
+            "owner": obj["spec"]["owner"],
+        }
+        for obj in objects
+        if obj["kind"] == "Database"
+    ]
+
+
+def _step(kube: Kube, obj: Object) -> Step:
+    ref = Ref.of(obj)
+    return Step("delete", str(ref), masked(comparable(obj), None)[0], do=functools.partial(kube.delete, ref))

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Completed
+from ansible_collections.railiance.stack.plugins.modules.release_remove import ARGUMENT_SPEC, work
+from unit.fakes import FakeModule
+from unit.plugins.module_utils.test_release import obj, world
+
+
+class FakeHelm:
+    """Plays Helm: uninstalling removes what the release holds, and its records."""
+
+    def __init__(self, kube):
+        self.kube, self.commands = kube, []
+
+    def __call__(self, command, stdin, timeout):
+        self.commands.append(command[1])
+        for ref in list(self.kube.objects):
+            if ref.name.startswith("sh.helm.release") or ref.kind in ("Deployment", "ConfigMap"):
+                self.kube.delete(ref)
+        return Completed(0, "", "")
+
+    def make(self, environment):
+        return self
+
+
+def remove(kube, check_mode=False, **params):
+    defaults = {key: spec.get("default") for key, spec in ARGUMENT_SPEC.items()}
+    helm = FakeHelm(kube)
+    params = {**defaults, "app": "shop", "kubeconfig": "/k.yaml", **params}
+    return work(FakeModule(check_mode, **params), kube, helm.make), helm
+
+
+def cluster():
+    kube = world()
+    [database] = [o for r, o in kube.objects.items() if r.kind == "Database"]
+    database["spec"] = {"cluster": {"name": "apps-pg"}, "name": "shop", "owner": "shop"}
+    return kube
+
+
+def test_what_serves_goes_from_the_outside_in_and_data_stays():
+    kube = cluster()
+    predicted, helm = remove(kube, check_mode=True)
+    assert (kube.writes, helm.commands) == ([], [])
+    done, helm = remove(kube)
+    assert predicted == done
+    assert [step["target"] for step in done["plan"]] == [
+        "Ingress shop/shop",
+        "Helm release shop/shop",
+        "Certificate shop/shop-tls",
+    ]
+    assert helm.commands == ["uninstall"]
+    assert done["databases"] == [{"cluster": "apps-pg", "namespace": "databases", "name": "shop", "owner": "shop"}]
+    kept = {(ref.kind, ref.name) for ref in kube.objects}
+    assert {("Secret", "shop-env"), ("Namespace", "shop"), ("Database", "apps-pg-shop")} <= kept
+    again, helm = remove(kube)
+    assert (again["changed"], helm.commands) == (False, [])
+
+
+def test_data_goes_when_told_so_and_its_values_are_not_shown():
+    kube = cluster()
+    done, _helm = remove(kube, drop_data=True)
+    assert [step["target"] for step in done["plan"]][-2:] == ["Secret shop/shop-env", "Namespace shop"]
+    assert "Y2FuYXJ5" not in repr(done)
+
+
+def test_a_namespace_with_others_in_it_stays():
+    kube = cluster()
+    kube.put(obj("apps/v1", "Deployment", "other", "shop", {"app.kubernetes.io/instance": "other"}))
+    done, _helm = remove(kube, drop_data=True)
+    assert "Namespace shop" not in [step["target"] for step in done["plan"]]
