@@ -6,7 +6,6 @@ The images are built and pushed by the collection's own modules; they differ in 
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,18 +96,24 @@ class Series:
         self.sql("drop owned by mg_shop cascade; create schema if not exists public authorization mg_shop")
 
 
-def set_up(task: Callable[..., dict[str, Any]], node: Callable[..., str], kubectl: Callable[..., Any]) -> Series:
+def set_up(
+    task: Callable[..., dict[str, Any]], node: Callable[..., str], kubectl: Callable[..., Any], *images: str
+) -> Series:
+    """:param images: which of the images are needed."""
     commit = _upload(node)
-    bundle = "/opt/railiance/bundle"
+    python = "docker-archive:/opt/railiance/bundle/base-images/python-3.13-slim.tar"
     references = {}
-    for name, keep in IMAGES.items():
+    for name in images:
         local = f"localhost/{APP}:{name}"
         built = task(
             "image_build",
             source={"repository": _TREE, "commit": commit},
             containerfile="Containerfile",
             image=local,
-            build_args={"KEEP": keep, "PYTHON_IMAGE": f"docker-archive:{bundle}/base-images/python-3.13-slim.tar"},
+            build_args={
+                "KEEP": IMAGES[name],
+                "PYTHON_IMAGE": python,
+            },
             build_secrets={"build_ca": "/etc/ssl/certs/ca-certificates.crt"},
         )
         assert not built.get("failed"), built.get("msg")
@@ -156,10 +161,14 @@ def _upload(node: Callable[..., str]) -> str:
     return node(f"git -C {_TREE} rev-parse HEAD").strip()
 
 
-def names(pending: list[dict[str, Any]]) -> list[str]:
-    """What is pending, without Django's own applications."""
-    return [one["migration"] for one in pending if one["migration"].startswith(("shop.", "a"))]
+def told(result: dict[str, Any]) -> list[tuple[str, str, bool, bool, bool]]:
+    """What was said of the application's own migrations: name, direction, reversible, destructive, compatible."""
+    return [
+        (one["migration"], one["direction"], one["reversible"], one["destructive"], one["compatible"])
+        for one in result["pending"]
+        if one["migration"].startswith("shop.")
+    ]
 
 
-def printed(result: dict[str, Any]) -> str:
-    return json.dumps({key: value for key, value in result.items() if key != "invocation"}, indent=1)[:4000]
+def applied(result: dict[str, Any]) -> list[str]:
+    return [one for one in result["applied"] if one.startswith("shop.")]

@@ -135,8 +135,8 @@ def run_job(
     """
     clock = clock or Clock()
     ref = Ref.of(job)
+    created = _create_alone(kube, job, ref, clock.now() + timeout, clock)
     deadline = clock.now() + timeout
-    created = _create_alone(kube, job, ref, deadline, clock)
     try:
         return _follow(kube, ref, created["metadata"]["uid"], container, deadline, timeout, patience, last_word, clock)
     finally:
@@ -187,7 +187,7 @@ def running_job(
 
 
 def _create_alone(kube: Kube, job: Object, ref: Ref, deadline: float, clock: Clock) -> Object:
-    finished_since: float | None = None
+    left_since: float | None = None
     while True:
         try:
             return kube.create(job)
@@ -195,12 +195,14 @@ def _create_alone(kube: Kube, job: Object, ref: Ref, deadline: float, clock: Clo
             other = kube.get(ref)
         if other is None:
             continue
-        if _finished(other):
-            finished_since = clock.now() if finished_since is None else finished_since
-            if clock.now() - finished_since >= _LEFT_BEHIND_SECONDS:
+        finished = _finished(other)
+        if finished or _stuck(kube, ref, other):
+            left_since = clock.now() if left_since is None else left_since
+            # An owner that lives reads the log, or gives a pod up that cannot start.
+            if clock.now() - left_since >= (_LEFT_BEHIND_SECONDS if finished else _PATIENCE + _LEFT_BEHIND_SECONDS):
                 kube.delete(ref)
         else:
-            finished_since = None
+            left_since = None
         if clock.now() >= deadline:
             raise StackError(
                 f"{ref} of another run is still active.",
@@ -212,6 +214,11 @@ def _create_alone(kube: Kube, job: Object, ref: Ref, deadline: float, clock: Clo
 def _finished(job: Object) -> bool:
     conditions = (job.get("status") or {}).get("conditions") or []
     return any(c.get("type") in ("Complete", "Failed") and c.get("status") == "True" for c in conditions)
+
+
+def _stuck(kube: Kube, ref: Ref, job: Object) -> bool:
+    pod = _pod_of(kube, ref, job["metadata"]["uid"])
+    return pod is not None and bool(_trouble(pod)[0])
 
 
 def _follow(

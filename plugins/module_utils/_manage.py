@@ -33,6 +33,9 @@ from ansible_collections.railiance.stack.plugins.module_utils._runner import Com
 
 _PASSWORD_VARIABLE = "DJANGO_SUPERUSER_PASSWORD"  # noqa: S105  the name Django gives it
 _LAST_LINES = 15
+#: The time of a command is kept in its container, which can end what hangs in the database. The Job gets more: for the
+#: pod to start, and for the end.
+_AROUND_SECONDS = 45
 
 
 @dataclass(frozen=True)
@@ -225,14 +228,14 @@ class Manage:
             task.namespace,
             pod,
             labels=labels,
-            timeout=task.timeout,
+            timeout=task.timeout + _AROUND_SECONDS,
         )
         patience = {"patience": 0.0} if looking else {}  # a look does not wait for an image
         outcome = run_job(
             self.kube,
             job,
             container,
-            timeout=task.timeout,
+            timeout=task.timeout + _AROUND_SECONDS,
             last_word=_runner.last_word,
             clock=self._clock,
             **patience,

@@ -215,6 +215,21 @@ def test_what_a_crashed_run_left_behind_is_removed_after_a_moment():
     assert time.seconds >= 10  # its owner gets the time to read the log
 
 
+def test_a_job_that_cannot_start_and_has_no_owner_any_more_makes_room():
+    kube = FakeKube(NAMESPACE, job())
+    pod(kube, "Pending", **waiting("ImagePullBackOff"))
+    time = Time((35, lambda: pod(kube, "Succeeded", **ended(0))))
+    assert run(kube, time).rc == 0
+    assert kube.written[0] == "delete Job app/app-migrate-1"
+    assert time.seconds >= 30  # its owner would have given it up by then
+
+
+def test_waiting_for_another_run_does_not_shorten_the_own_one():
+    kube = FakeKube(NAMESPACE, job())
+    time = Time((50, lambda: kube.delete(REF)), (100, lambda: pod(kube, "Succeeded", **ended(0))))
+    assert run(kube, time, timeout=60).rc == 0
+
+
 def test_a_log_that_never_began_is_empty_and_other_errors_are_not_hidden():
     kube = FakeKube(NAMESPACE)
     answers = [ApiError("waiting to start", status=400), ApiError("forbidden", status=403)]
