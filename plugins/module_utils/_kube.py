@@ -453,20 +453,25 @@ def connect(module: AnsibleK8SModule) -> Kube:
 
     :raises StackError: when kubeconfig cannot be read or the API cannot be reached.
     """
-    kubeconfig = module.params.get("kubeconfig")
-    if module.check_mode and isinstance(kubeconfig, str) and kubeconfig and not os.path.exists(kubeconfig):
-        module.warn(f"{kubeconfig} does not exist yet: the cluster is taken as empty.")
+    if module.check_mode and _is_to_come(module.params):
+        module.warn(f"{module.params['kubeconfig']} does not exist yet: the cluster is taken as empty.")
         return NoCluster()
     return _connect(module=_WithoutDryRun(module))
 
 
-def connect_with(params: dict[str, Any]) -> Kube:
-    """For a module that needs the cluster only sometimes and therefore is no :class:`AnsibleK8SModule`.
+def connect_with(params: dict[str, Any], check_mode: bool = False) -> Kube:
+    """As :func:`connect`, for a module that needs the cluster only sometimes and is no :class:`AnsibleK8SModule`.
 
     :param params: the module's, with the connection options of :data:`AUTH_ARG_SPEC`.
-    :raises StackError: as :func:`connect`.
     """
+    if check_mode and _is_to_come(params):
+        return NoCluster()
     return _connect(**{name: params[name] for name in AUTH_ARG_SPEC if params.get(name) is not None})
+
+
+def _is_to_come(params: dict[str, Any]) -> bool:
+    kubeconfig = params.get("kubeconfig")
+    return isinstance(kubeconfig, str) and bool(kubeconfig) and not os.path.exists(kubeconfig)
 
 
 def _connect(**how: Any) -> Kube:

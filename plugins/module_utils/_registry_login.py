@@ -33,13 +33,13 @@ LOGIN_RULES: dict[str, Any] = {
 }
 
 
-def read_secret(params: Mapping[str, Any], namespace: str, name: str) -> dict[str, str]:
-    """The values of a Secret; empty when it does not exist."""
+def read_secret(params: Mapping[str, Any], namespace: str, name: str, check_mode: bool = False) -> dict[str, str]:
+    """The values of a Secret; empty when it does not exist, and in check mode when its cluster does not yet."""
     # Imported here: the cluster's client takes half a second that a token file saves.
     from ansible_collections.railiance.stack.plugins.module_utils._kube import Ref, connect_with
     from ansible_collections.railiance.stack.plugins.module_utils._secret import decode
 
-    return decode(connect_with(dict(params)).get(Ref("v1", "Secret", name, namespace)))
+    return decode(connect_with(dict(params), check_mode).get(Ref("v1", "Secret", name, namespace)))
 
 
 def login_of(params: Mapping[str, Any], read: ReadSecret = read_secret) -> Login:

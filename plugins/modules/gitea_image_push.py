@@ -218,6 +218,7 @@ plan:
 """
 
 import platform
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -240,6 +241,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._registry_login im
     LOGIN_RULES,
     REGISTRY_ARG_SPEC,
     login_of,
+    read_secret,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._skopeo import Skopeo
 
@@ -355,7 +357,7 @@ def work(module: AnsibleModule) -> Work:
     options = module.params
     ca_file, address = options["ca_file"] or "", options["address"] or ""
     try:
-        login = login_of(options)
+        login = login_of(options, partial(read_secret, check_mode=module.check_mode))
     except NeedsOperator as missing:
         if not module.check_mode:
             raise

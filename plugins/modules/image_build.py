@@ -142,9 +142,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.railiance.stack.plugins.module_utils._build import Builder, Wanted
-from ansible_collections.railiance.stack.plugins.module_utils._command import LocalRunner
+from ansible_collections.railiance.stack.plugins.module_utils._command import LocalRunner, NotInstalled
 from ansible_collections.railiance.stack.plugins.module_utils._git import UNATTENDED
 from ansible_collections.railiance.stack.plugins.module_utils._host import Work, run_host_module
+from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
 
 
 def look(module: AnsibleModule) -> Work:
@@ -164,7 +165,6 @@ def look(module: AnsibleModule) -> Work:
     )
     root = os.geteuid() == 0 and os.path.isdir("/run/systemd/system")
     builder = Builder(wanted, LocalRunner(timeout=options["timeout"], environment=UNATTENDED), root=root)
-    plan = builder.plan()
     result: dict[str, Any] = {"source": builder.reference}
     for finding in builder.findings:
         module.warn(f"{finding.name}: {finding.detail}. {finding.hint}")
@@ -177,7 +177,17 @@ def look(module: AnsibleModule) -> Work:
         if builder.log:
             result["log"] = builder.log
 
-    describe()
+    try:
+        plan = builder.plan()
+        describe()
+    except NotInstalled as missing:
+        if not module.check_mode:
+            raise
+        module.warn(f"{missing.message} Nothing is built there yet.")
+        note = "known once the builder is installed"
+        return Work(
+            Plan([Step("create", f"image {wanted.image}", note=note)]), {**result, "config_digest": "", "image_id": ""}
+        )
     return Work(plan, result, always=describe)
 
 
