@@ -19,7 +19,7 @@ OPTIONS = {
 
 @pytest.fixture
 def no_secret(monkeypatch):
-    def missing(options):
+    def missing(options, read):
         raise NeedsOperator("Secret gitea/gitea-bot-token is missing.")
 
     monkeypatch.setattr(gitea_image_push, "login_of", missing)
