@@ -127,7 +127,7 @@ def test_check_predicts_exactly_the_planted_drifts_and_the_run_mends_exactly_the
         "Limit the memory",
         "Secrets | Give the application its own role and database",
         "Rollout | Release the chart",
-        "Expose | Create the Ingress",
+        "Expose | Obtain the certificate, then create the Ingress",
     ]
     mended = playbook("deploy-stack.yml")
     assert mended.rc == 0, mended.messages
