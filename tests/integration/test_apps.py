@@ -119,7 +119,7 @@ def test_the_printed_line_opens_a_shell(playbook, verb, typed, expected):
     assert expected in done.stdout, done.stderr
 
 
-def test_a_new_operator_recovers_a_crashed_pod_with_the_runbook_alone(playbook, kubectl, http, tmp_path):
+def test_a_new_operator_recovers_a_crashed_pod_with_the_runbook_alone(playbook, kubectl, pods, http, tmp_path):
     written = playbook("playbooks/runbook.yml", "-e", "app=activity-core", "-e", f"day2_runbook_dir={tmp_path}", *MORE)
     assert written.rc == 0, written.messages
     runbook = (tmp_path / "activity-core.md").read_text()
@@ -130,11 +130,15 @@ def test_a_new_operator_recovers_a_crashed_pod_with_the_runbook_alone(playbook, 
         for line in block.splitlines()
     ]
     assert len(commands) == 4
-    kubectl("-n activity-core exec deploy/activity-core -- python -c 'import os; os.kill(1, 15)'")
+    # Pods of the restart before may still be on their way out.
+    [crashing] = pods("activity-core")
+    pod = kubectl(f"-n activity-core get pod {crashing} -o json")
+    before = pod["status"]["containerStatuses"][0]["restartCount"]
+    kubectl(f"-n activity-core exec {crashing} -- python -c 'import os; os.kill(1, 15)'")
 
     def restarted():
-        [pod] = kubectl("-n activity-core get pods -l app.kubernetes.io/name=activity-core -o json")["items"]
-        return pod["status"]["containerStatuses"][0]["restartCount"]
+        found = kubectl(f"-n activity-core get pod {crashing} -o json")
+        return found["status"]["containerStatuses"][0]["restartCount"] > before
 
     wait_for(restarted, "the container was not started again")
     outputs = []
