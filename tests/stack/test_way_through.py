@@ -35,8 +35,12 @@ def wait_until_served(lab, seconds):
 
 
 def test_one_command_takes_the_clean_server_to_the_application(playbook):
+    """Check mode on the clean server foretells by name what the run then changes."""
+    foretold = playbook("deploy-stack.yml", "--check")
+    assert foretold.rc == 0, foretold.messages
     run = playbook("deploy-stack.yml")
     assert run.rc == 0, run.messages
+    assert sorted(set(foretold.changed) ^ set(run.changed)) == []
     assert {"s1", "s2", "s3", "s4", "s5"} <= set(run.layer_seconds())
     assert run.report["outcome"] == "ok"
     print({layer: f"{seconds:.0f} s" for layer, seconds in run.layer_seconds().items()})
