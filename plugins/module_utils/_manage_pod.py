@@ -73,6 +73,25 @@ def build_pod(
     return {"metadata": {"labels": dict(labels), **({"annotations": annotations} if annotations else {})}, "spec": spec}
 
 
+def claims(template: Object) -> list[str]:
+    """Names of the PersistentVolumeClaims that a pod mounts."""
+    volumes = (template.get("spec") or {}).get("volumes") or []
+    return [volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume]
+
+
+def without_claims(template: Object, missing: set[str]) -> Object:
+    """The pod with an empty directory for each claim that its first release is still to make.
+
+    :param missing: names of the claims that do not exist; nothing can be in them.
+    """
+    pod = copy.deepcopy(template)
+    for volume in (pod.get("spec") or {}).get("volumes") or []:
+        if (volume.get("persistentVolumeClaim") or {}).get("claimName") in missing:
+            del volume["persistentVolumeClaim"]
+            volume["emptyDir"] = {}
+    return pod
+
+
 def _literal(word: str) -> str:
     """A word that Kubernetes passes on as it is: it would read ``$(NAME)`` and ``$$``."""
     return word.replace("$", "$$")

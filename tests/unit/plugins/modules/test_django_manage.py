@@ -168,6 +168,29 @@ def failed(kube, **given):
 
 
 # -- the pod ---------------------------------------------------------------------------------------------------
+def with_media():
+    pod = template()
+    pod["spec"]["volumes"].append({"name": "media", "persistentVolumeClaim": {"claimName": "shop-media"}})
+    return pod
+
+
+@pytest.mark.parametrize(
+    ("claims", "volume"),
+    [
+        ([], {"name": "media", "emptyDir": {}}),
+        (["shop-media"], {"name": "media", "persistentVolumeClaim": {"claimName": "shop-media"}}),
+    ],
+)
+def test_a_volume_that_the_first_release_is_still_to_make_is_empty_for_its_migrations(claims, volume):
+    objects = [
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": "shop"}}
+        for name in claims
+    ]
+    kube = world(NOTHING, 0, *objects)
+    run(kube, pod_template=with_media())
+    assert kube.jobs[0]["spec"]["template"]["spec"]["volumes"][-1] == volume
+
+
 def test_the_pod_is_the_applications_without_what_serves():
     pod = build_pod(template(), "app", ["run", "$(PLAIN) costs 5$"], labels={"a": "b"}, image="shop:2")
     spec = pod["spec"]
