@@ -10,7 +10,6 @@ Django's RunPython. Private to this collection.
 from __future__ import annotations
 
 import ast
-import sys
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._pod_migrations import (
@@ -301,7 +300,8 @@ class Look:
         unknown = self._unknown()
         if unknown:
             if self._request["stay"]:
-                sys.exit(f"The database is at {', '.join(unknown)}, which this image does not know. Use one that does.")
+                have = ", ".join(unknown)
+                raise SystemExit(f"The database is at {have}, which this image does not know. Use one that does.")
             return []
         heads = self._current()
         wanted = self._request["targets"]
@@ -311,7 +311,7 @@ class Look:
         try:
             ends = {revision.revision for revision in self._script.get_revisions(target)}
         except CommandError as error:
-            sys.exit(f"This image knows no revision '{target}': {error}")
+            raise SystemExit(f"This image knows no revision '{target}': {error}") from None
         ancestors = {one.revision for one in self._script.iterate_revisions(heads, "base")} if heads else set()
         if ends <= ancestors and not ends <= set(heads):
             return self._steps(target, heads, backward=True)

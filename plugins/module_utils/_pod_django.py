@@ -11,7 +11,6 @@ Private to this collection.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -421,7 +420,7 @@ class Look:
             conflicts = loader.detect_conflicts()
             if conflicts:
                 said = "; ".join(f"{', '.join(names)} in {app}" for app, names in sorted(conflicts.items()))
-                sys.exit(f"Migrations branch: {said}. Join them with: manage.py makemigrations --merge")
+                raise SystemExit(f"Migrations branch: {said}. Join them with: manage.py makemigrations --merge")
             pending = self._planned(loader, executor.migration_plan(self._targets(loader)))
         word = verdict(pending)
         say("before", verdict=word, go=word in ("forward", "backward"), pending=pending, **self._recorded())
@@ -437,7 +436,7 @@ class Look:
         for one in wanted:
             app, name = one["app"], one["migration"]
             if app not in loader.migrated_apps:
-                sys.exit(f"App '{app}' has no migrations in this image.")
+                raise SystemExit(f"App '{app}' has no migrations in this image.")
             if not name:
                 targets += [leaf for leaf in leaves if leaf[0] == app]
             elif name == "zero":
@@ -490,7 +489,7 @@ class Look:
             "unknown": [f"{app}.{name}" for app, name in unknown],
             "way_back": [
                 {"app": app, "migration": self._last_known(app, {(row.app, row.name) for row in rows})}
-                for app in sorted({app for app, _ in unknown})
+                for app in sorted({app for app, name in unknown})
             ],
         }
 
@@ -505,9 +504,9 @@ def _target_of(loader: Any, app: str, name: str) -> Any:
     try:
         found = loader.get_migration_by_prefix(app, name)
     except KeyError:
-        sys.exit(f"This image knows no migration '{name}' of app '{app}'.")
+        raise SystemExit(f"This image knows no migration '{name}' of app '{app}'.") from None
     except Exception:  # django's AmbiguityError
-        sys.exit(f"More than one migration of app '{app}' begins with '{name}'.")
+        raise SystemExit(f"More than one migration of app '{app}' begins with '{name}'.") from None
     target = (app, found.name)
     if target not in loader.graph.nodes and target in loader.replacements:  # partly applied: the last one it replaces
         target = loader.replacements[target].replaces[-1]

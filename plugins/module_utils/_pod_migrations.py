@@ -53,7 +53,8 @@ Query = Callable[..., "list[tuple[Any, ...]]"]
 
 
 def say(kind: str, **fields: Any) -> None:
-    print(MARK + json.dumps({"kind": kind, **fields}), flush=True)
+    sys.stdout.write(MARK + json.dumps({"kind": kind, **fields}) + "\n")
+    sys.stdout.flush()
 
 
 def destroys(sql: str) -> bool:
@@ -126,7 +127,7 @@ class Session:
             return
         self._query("select set_config('default_transaction_read_only', 'on', false)")
         if self._query("select current_setting('default_transaction_read_only')") != [("on",)]:
-            sys.exit("The session could not be made read-only.")
+            raise SystemExit("The session could not be made read-only.")
 
     def lock(self) -> None:
         """Waits until nobody else migrates this database, then ends what a crashed run left working there."""

@@ -239,4 +239,4 @@ def main(request: dict[str, Any]) -> None:
         Rows(request).run()
     except Refused as error:
         say("refused", message=str(error))
-        sys.exit(3)
+        raise SystemExit(3) from None

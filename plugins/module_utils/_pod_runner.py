@@ -62,7 +62,8 @@ class Runner:
 
     def say(self, *words: object) -> None:
         with self._lock:
-            print(*words, flush=True)
+            sys.stdout.write(" ".join(str(word) for word in words) + "\n")
+            sys.stdout.flush()
 
     def _wanted(self, when: dict[str, Any] | None) -> bool:
         if not when:
@@ -198,7 +199,7 @@ def main() -> None:
     spec = json.loads(sys.argv[1])
     if spec["stdin"]:
         os.environ.update(json.loads(sys.stdin.readline()))
-    sys.exit(Runner(spec).run())
+    raise SystemExit(Runner(spec).run())
 
 
 if __name__ == "__main__":

@@ -293,9 +293,9 @@ role_api:
 rotation:
   description:
     - What a change of the application's credentials did; V(none) when they did not change.
-    - RV(rotation.window_seconds) is measured from the new password in PostgreSQL to the last workload that has it. In
+    - C(window_seconds) is measured from the new password in PostgreSQL to the last workload that has it. In
       that time a pod that opens a new connection fails; open ones last. V(none) when it is not known.
-    - RV(rotation.old_login) is C(not known) when a run completes what one before it began, which had the old password.
+    - C(old_login) is C(not known) when a run completes what one before it began, which had the old password.
   returned: O(state=present)
   type: dict
   sample:

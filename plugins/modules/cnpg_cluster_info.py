@@ -53,11 +53,11 @@ RETURN = r"""
 clusters:
   description:
     - The clusters, in the order of the API.
-    - RV(clusters[].problem) says why PostgreSQL was not asked; sizes and connections are V(none) then.
-    - RV(clusters[].connections) counts those of clients. C(free) could be opened now; C(unpromised) is what C(max)
+    - C(problem) says why PostgreSQL was not asked; sizes and connections are V(none) then.
+    - C(connections) counts those of clients. C(free) could be opened now; C(unpromised) is what C(max)
       leaves after the reserved ones, the limits of roles and the connections in use of roles without a limit.
-    - RV(clusters[].storage.used_bytes) is the sum of databases and write-ahead log.
-    - RV(clusters[].last_backup) is that of CloudNativePG's own objects; a dump by other means is not known to it.
+    - C(storage.used_bytes) is the sum of databases and write-ahead log.
+    - C(last_backup) is that of CloudNativePG's own objects; a dump by other means is not known to it.
   returned: success
   type: list
   elements: dict

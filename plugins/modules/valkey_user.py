@@ -94,7 +94,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "namespace": {"type": "str"},
     "database": {"type": "int", "default": 3},
     "valkey_name": {"type": "str", "default": "valkey"},
-    "valkey_namespace": {"type": "str", "default": "platform"},
+    "valkey_namespace": {"type": "str", "default": "platform", "no_log": False},
     "labels": {"type": "dict", "default": {}},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }

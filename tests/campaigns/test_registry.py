@@ -112,8 +112,8 @@ def test_two_pushes_of_one_layer_at_once(forge, push):
         image = forge.image("reg-faults/shared:1", 2_000_000, seed=f"shared-{number}")
         answers = {}
 
-        def run(name, image=image, answers=answers, number=number):
-            answers[name] = push(f"{number:07x}", image, f"{PRIVATE}/{name}")
+        def run(name, image=image, number=number, keep=answers.__setitem__):
+            keep(name, push(f"{number:07x}", image, f"{PRIVATE}/{name}"))
 
         threads = [threading.Thread(target=run, args=(name,)) for name in ("left", "right")]
         for thread in threads:

@@ -69,10 +69,10 @@ def test_a_superuser_is_made_once_and_the_password_is_seen_nowhere(series, kubec
 
 def test_commands_say_whether_they_changed_something(series):
     load = {"fixtures": ["customers"]}
-    assert [series.manage("initial", "loaddata", **load)["changed"] for _ in range(2)] == [True, False]
-    assert [series.manage("initial", "createcachetable")["changed"] for _ in range(2)] == [True, False]
+    assert [series.manage("initial", "loaddata", **load)["changed"] for turn in range(2)] == [True, False]
+    assert [series.manage("initial", "createcachetable")["changed"] for turn in range(2)] == [True, False]
     series.sql("insert into django_session values ('a', 'b', now() - interval '1 day')")
-    assert [series.manage("initial", "clearsessions")["changed"] for _ in range(2)] == [True, False]
+    assert [series.manage("initial", "clearsessions")["changed"] for turn in range(2)] == [True, False]
     assert series.manage("initial", "check")["changed"] is False
     warned = series.manage("initial", "check", deploy=True, fail_level="WARNING")
     assert "security.W" in warned["msg"] + warned["stderr"]
@@ -80,7 +80,7 @@ def test_commands_say_whether_they_changed_something(series):
 
 def test_seeds_are_proven_before_they_are_kept(series):
     declared = {"idempotent": True, "production_safe": True}
-    assert [series.manage("initial", "seed_customers", seed=declared)["changed"] for _ in range(2)] == [True, False]
+    assert [series.manage("initial", "seed_customers", seed=declared)["changed"] for turn in range(2)] == [True, False]
     before = series.checksums()
     again = series.manage("initial", "seed_again", seed=declared)
     assert "seed_again is not idempotent: run again, it changes public.shop_customer." in again["msg"]
