@@ -30,10 +30,11 @@ def identity(app: Mapping[str, Any], settings: Mapping[str, Any], collection: Pa
     constant = {key: value for key, value in app.items() if key not in ("secret_environment", "source", "image")}
     constant["source"] = {key: value for key, value in source.items() if key != "commit"}
     constant["image"] = {key: value for key, value in image.items() if key != "reference"}
+    private = bool(settings.get("pull_secret")) and pulls_privately(prebuilt, str(settings.get("registry") or ""))
     asked: dict[str, Any] = {
         "name": str(app["name"]),
         "namespace": str(app.get("namespace") or app["name"]),
-        "settings": _digest([constant, stretched(app), settings, code(collection)]),
+        "settings": _digest([constant, private, stretched(app), settings, code(collection)]),
         "version": prebuilt or str(source.get("commit") or ""),
     }
     if database is not None:
@@ -43,9 +44,14 @@ def identity(app: Mapping[str, Any], settings: Mapping[str, Any], collection: Pa
             "namespace": "databases",
             "owner": str(database.get("owner") or name),
         }
-    if settings.get("pull_secret") and not prebuilt:
+    if private:
         asked["pull_secret"] = {key: str(settings["pull_secret"][key]) for key in ("namespace", "name")}
     return asked
+
+
+def pulls_privately(prebuilt: str, registry: str) -> bool:
+    """Whether an image comes from the stack's own registry: what is built does, what was built elsewhere may."""
+    return not prebuilt or prebuilt.startswith(f"{registry}/")
 
 
 def stretched(app: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ ENTRY = {
     "database": {"cluster": "apps-pg"},
     "secret_environment": {"SMTP_PASSWORD": "canary"},
 }
+HOSTS = ("gitea.example.org.evil.example", "gitea.example.org")
 SETTINGS = {"registry": "gitea.example.org", "pull_secret": {"namespace": "gitea", "name": "gitea-pull"}}
 
 
@@ -45,6 +46,14 @@ def test_a_prebuilt_image_is_its_own_version_and_pulled_without_our_login():
     assert asked["version"] == reference
     assert "pull_secret" not in asked
     assert "database" not in asked
+
+
+def test_a_prebuilt_image_of_the_own_registry_needs_the_own_login():
+    entry, own = ({"name": "shop", "image": {"reference": f"{host}/shop@sha256:{'c' * 64}"}} for host in HOSTS)
+    assert identity(own, SETTINGS)["pull_secret"] == SETTINGS["pull_secret"]
+    assert "pull_secret" not in identity(own, {**SETTINGS, "pull_secret": {}})
+    # The Secret comes with the settings: an image from elsewhere is not just another version.
+    assert identity(own, SETTINGS)["settings"] != identity(entry, SETTINGS)["settings"]
 
 
 def test_another_version_of_the_role_is_another_release(tmp_path):
