@@ -41,6 +41,11 @@ class Series:
     node: Callable[..., str]
     kubectl: Callable[..., Any]
     references: dict[str, str]
+    app: str = APP
+
+    @property
+    def database(self) -> str:
+        return self.app.replace("-", "_")
 
     def manage(self, image: str, command: str = "migrate", *, check: bool = False, **options: Any) -> dict[str, Any]:
         """``django_manage`` with one of the images, as a release would call it."""
@@ -62,10 +67,10 @@ class Series:
         }
         return {"metadata": {"labels": {"app.kubernetes.io/name": APP}}, "spec": spec}
 
-    def sql(self, text: str, database: str = "mg_shop") -> str:
+    def sql(self, text: str) -> str:
         """One statement as PostgreSQL's superuser in the primary."""
         primary = self.kubectl("get cluster apps-pg -n databases -o jsonpath={.status.currentPrimary}")
-        command = f"exec -i -n databases {primary} -c postgres -- psql -XqAt -v ON_ERROR_STOP=1 -d {database} -f -"
+        command = f"exec -i -n databases {primary} -c postgres -- psql -XqAt -v ON_ERROR_STOP=1 -d {self.database} -f -"
         return self.node(f"sudo k3s kubectl {command}", text.encode()).strip()
 
     def checksums(self) -> dict[str, str]:
@@ -85,21 +90,24 @@ class Series:
         """What the application's role does in its database."""
         return self.sql(
             "select application_name || ': ' || left(query, 60) from pg_stat_activity"
-            " where usename = 'mg_shop' and datname = 'mg_shop' order by 1"
+            " where datname = current_database() and usename = current_database() order by 1"
         ).splitlines()
 
     def jobs(self) -> list[str]:
-        return [one["metadata"]["name"] for one in self.kubectl(f"get jobs -n {APP} -o json")["items"]]
+        return [one["metadata"]["name"] for one in self.kubectl(f"get jobs -n {self.app} -o json")["items"]]
 
     def empty(self) -> None:
         """The database as new, with the tables gone."""
-        self.sql("drop owned by mg_shop cascade; create schema if not exists public authorization mg_shop")
+        self.sql(
+            f"drop owned by {self.database} cascade; create schema if not exists public authorization {self.database}"
+        )
 
 
-def set_up(
-    task: Callable[..., dict[str, Any]], node: Callable[..., str], kubectl: Callable[..., Any], *images: str
-) -> Series:
-    """:param images: which of the images are needed."""
+def push(task: Callable[..., dict[str, Any]], node: Callable[..., str], *images: str) -> dict[str, str]:
+    """Build and push; returns each image by digest.
+
+    :param images: which of the images are needed.
+    """
     commit = _upload(node)
     python = "docker-archive:/opt/railiance/bundle/base-images/python-3.13-slim.tar"
     references = {}
@@ -128,6 +136,14 @@ def set_up(
         )
         assert not pushed.get("failed"), pushed.get("msg")
         references[name] = pushed["reference_by_digest"]
+    return references
+
+
+def set_up(
+    task: Callable[..., dict[str, Any]], node: Callable[..., str], kubectl: Callable[..., Any], *images: str
+) -> Series:
+    """:param images: which of the images are needed."""
+    references = push(task, node, *images)
     made = task("cnpg_app_db", app=APP, namespace=APP, cluster="apps-pg")
     assert not made.get("failed"), made.get("msg")
     copied = task(
@@ -144,8 +160,13 @@ def set_up(
 def tear_down(series: Series) -> None:
     gone = series.task("cnpg_app_db", app=APP, namespace=APP, cluster="apps-pg", state="absent", drop_data=True)
     series.kubectl(f"delete namespace {APP} --ignore-not-found")
-    series.node(f"rm -rf {_TREE}; sudo buildah rmi $(sudo buildah images -q localhost/{APP}) >/dev/null 2>&1 || true")
+    forget(series.node)
     assert not gone.get("failed"), gone.get("msg")
+
+
+def forget(node: Callable[..., str]) -> None:
+    """Remove the tree and the images that were built from it."""
+    node(f"rm -rf {_TREE}; sudo buildah rmi $(sudo buildah images -q localhost/{APP}) >/dev/null 2>&1 || true")
 
 
 def _upload(node: Callable[..., str]) -> str:

@@ -20,7 +20,9 @@ options:
     elements: dict
     required: true
   wanted:
-    description: V(previous) for the last complete revision with another image than the newest one, or a number.
+    description:
+      - V(previous) for the last complete revision with another image than the newest one, V(current) for the newest
+        complete one, or a number.
     type: str
     required: true
 positional: wanted
@@ -49,12 +51,14 @@ def release_target(history: Sequence[Mapping[str, Any]], wanted: Any) -> Mapping
     complete = [one for one in history if one["complete"]]
     if str(wanted) == "previous":
         found = [one for one in complete if one["image"] != history[0]["image"]]
+    elif str(wanted) == "current":
+        found = complete
     else:
         found = [one for one in complete if str(one["revision"]) == str(wanted)]
     if found:
         return found[0]
     known = "; ".join(f"{one['revision']}: {one['description']}" for one in complete) or "none"
-    raise AnsibleFilterError(f"There is no complete revision '{wanted}' to go back to. Complete are: {known}.")
+    raise AnsibleFilterError(f"There is no complete revision '{wanted}'. Complete are: {known}.")
 
 
 class FilterModule:

@@ -114,8 +114,9 @@ def back(
         return Way("back", all(one.get("compatible", True) for one in plan), names, notes)
     point = restore_points[0] if restore_points else None
     hint = (
-        f"Restore the database from the dump taken before them, {point['path']} of {point.get('created', 'then')}; it "
-        "loses everything written since. Or release a version that goes forward."
+        f"Restore the dump taken before them at {point['created']}, which loses everything written since, and go back "
+        f"then: ansible-playbook playbooks/restore.yml -e app={app} -e restore_point={point['name']} "
+        "-e restore_writers=stop. Or release a version that goes forward."
         if point
         else "No dump taken before them is recorded. Release a version that goes forward."
     )

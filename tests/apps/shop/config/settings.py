@@ -17,13 +17,18 @@ DATABASES = {
         "PASSWORD": unquote(_url.password or ""),
         "HOST": _url.hostname or "",
         "PORT": _url.port or 5432,
+        "CONN_MAX_AGE": None if os.environ.get("PERSISTENT_CONNECTIONS") == "1" else 0,
     }
 }
 DEBUG = False
 SECRET_KEY = os.environ.get("SECRET_KEY", "for-commands-that-need-no-secret")
+SECRET_KEY_FALLBACKS = [key for key in os.environ.get("SECRET_KEY_FALLBACKS", "").split(",") if key]
 ALLOWED_HOSTS = ["*"]
 INSTALLED_APPS = ["shop", "django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"]
 MIDDLEWARE = ["django.contrib.sessions.middleware.SessionMiddleware"]
+# A session is as good as the key that signed it: what a rotation of SECRET_KEY may not lose.
+SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+SESSION_COOKIE_SECURE = True
 ROOT_URLCONF = "config.urls"
 AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}}

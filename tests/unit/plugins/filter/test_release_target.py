@@ -16,6 +16,10 @@ def test_previous_is_the_last_complete_one_with_another_image():
     assert release_target(HISTORY, "previous")["revision"] == 2
 
 
+def test_current_is_the_newest_complete_one():
+    assert release_target(HISTORY, "current")["revision"] == 4
+
+
 @pytest.mark.parametrize("wanted", [1, "1"])
 def test_a_revision_by_its_number(wanted):
     assert release_target(HISTORY, wanted)["image"] == "a"

@@ -124,13 +124,14 @@ def test_an_image_that_never_served_does_not_take_the_schema_back():
 
 
 def test_no_way_back_names_the_restore_point():
-    points = [{"path": "/var/lib/railiance/restore-points/shop.age", "created": "2026-11-21T10:00:00Z"}]
+    points = [{"name": "shop-20261121T100000Z-4f2c1a", "created": "2026-11-21T10:00:00Z"}]
     with pytest.raises(NeedsOperator) as stop:
         back("shop", IMAGE, [PYTHON], True, points)
     assert str(stop.value) == (
         "Application 'shop' cannot go back to shop@sha256:1: shop.0004_fill: Raw Python operation cannot be reversed. "
-        "Restore the database from the dump taken before them, /var/lib/railiance/restore-points/shop.age of "
-        "2026-11-21T10:00:00Z; it loses everything written since. Or release a version that goes forward."
+        "Restore the dump taken before them at 2026-11-21T10:00:00Z, which loses everything written since, and go back "
+        "then: ansible-playbook playbooks/restore.yml -e app=shop -e restore_point=shop-20261121T100000Z-4f2c1a "
+        "-e restore_writers=stop. Or release a version that goes forward."
     )
     with pytest.raises(NeedsOperator) as stop:
         back("shop", IMAGE, [PYTHON], True, [])

@@ -1,0 +1,79 @@
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shop of tests/apps as an application of the stack, released with the playbooks that an operator has."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+
+from ansible_collections.railiance.stack.plugins.module_utils._http import Http
+from series import Series, forget, push
+
+APP = "rel-shop"
+HOST = f"{APP}.lab.test"
+SITE = f"https://{HOST}"
+ROWS = """
+set role rel_shop;
+insert into shop_customer (name, email) select 'n' || i, 'e' || i || '@x' from generate_series(1, 20) i;
+insert into shop_item (name, price, customer_id) select 'i' || i, i, 1 + i % 20 from generate_series(1, 500) i;
+insert into shop_draft (text) select 't' || i from generate_series(1, 7) i
+"""
+
+
+class Shop(Series):
+    """The application as its operator sees it."""
+
+    def __init__(self, task, node, kubectl, references, playbook, http, folder):
+        super().__init__(task, node, kubectl, references, app=APP)
+        self._playbook, self._http = playbook, http
+        self.entries = folder / "apps.yml"
+        self.describe()
+
+    def describe(self, **changes):
+        """Write the entry, with keys of it changed."""
+        entry = {
+            "name": APP,
+            "host": HOST,
+            "image": {"reference": self.references["initial"]},
+            "django": {"settings": "config.settings"},
+            "database": {"cluster": "apps-pg"},
+            "smoke": [{"path": "/", "title": "Shop"}],
+        }
+        self.entries.write_text(json.dumps({"stack_apps": [{**entry, **changes}]}))
+
+    def play(self, verb, *arguments):
+        return self._playbook(f"playbooks/{verb}.yml", "-e", f"app={APP}", "-e", f"@{self.entries}", *arguments)
+
+    def promote(self, image, *arguments):
+        return self.play("promote", "-e", f"image={self.references[image]}", *arguments)
+
+    def serves(self):
+        """Which image answers from outside, by the migrations it knows."""
+        return re.search(r"migrations (.*);", self._http.request("GET", f"{SITE}/").text)[1]
+
+    def write(self):
+        return self._http.request("POST", f"{SITE}/write/", body=b"").json()["id"]
+
+    def history(self):
+        return self.task("release_info", history_of=APP)["history"]
+
+    def left_behind(self):
+        """Jobs and pods of theirs that no run may leave."""
+        pods = self.kubectl(f"get pods -n {APP} -o json")["items"]
+        return [*self.jobs(), *(one["metadata"]["name"] for one in pods if "job-name" in one["metadata"]["labels"])]
+
+
+@contextmanager
+def shop_with(task, node, kubectl, playbook, lab, folder, *images):
+    """The images, and the application's entry; everything is removed again."""
+    references = push(task, node, *images)
+    shop = Shop(
+        task, node, kubectl, references, playbook, Http(ca_file=lab["ca_file"], address=lab["node_address"]), folder
+    )
+    yield shop
+    removed = shop.play("remove", "-e", "drop_data=true")
+    forget(node)
+    assert removed.rc == 0, removed.messages
