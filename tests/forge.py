@@ -9,18 +9,22 @@ from __future__ import annotations
 import base64
 import contextlib
 import gzip
+import hashlib
+import io
 import json
 import re
 import secrets
 import subprocess
+import tarfile
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.railiance.stack.plugins.module_utils._http import HttpsTransport, basic
+from ansible_collections.railiance.stack.plugins.module_utils._http import HttpsTransport, Response, basic
 
 Kubectl = Callable[..., Any]
 Node = Callable[..., str]
@@ -63,6 +67,62 @@ with socket.create_server(("127.0.0.1", port)) as listener:
         threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 """
 
+# Between ingress and Gitea: finished blobs are answered with 500 so many times, everything else is passed on.
+_BETWEEN = """
+import http.client, http.server, sys, threading
+
+port, host, target, times = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+left, lock = [times], threading.Lock()
+HOP = ("transfer-encoding", "connection", "content-length", "keep-alive")
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def body(self):
+        if self.headers.get("transfer-encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("content-length") or 0))
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def answer(self, status, headers, content):
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("X-Between", "yes")
+        if self.command != "HEAD":
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def pass_on(self):
+        body = self.body()
+        if self.command == "PUT" and "/blobs/uploads/" in self.path:
+            with lock:
+                left[0] -= 1
+                fails = left[0] >= 0
+            if fails:
+                return self.answer(500, [], b"")
+        gitea = http.client.HTTPConnection(host, target)
+        gitea.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():
+            if name.lower() not in HOP:
+                gitea.putheader(name, value)
+        gitea.putheader("Content-Length", str(len(body)))
+        gitea.endheaders(body)
+        got = gitea.getresponse()
+        content = got.read()
+        self.answer(got.status, [(n, v) for n, v in got.getheaders() if n.lower() not in HOP], content)
+        gitea.close()
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = pass_on
+
+http.server.ThreadingHTTPServer(("0.0.0.0", port), Handler).serve_forever()
+"""
+
 
 @dataclass
 class Forge:
@@ -97,15 +157,17 @@ class Forge:
     def api(
         self, method: str, path: str, body: Any = None, *, account: str = ACCOUNT, token: str = "", check: bool = True
     ) -> Any:
-        http = HttpsTransport(f"https://{self.host}", ca_file=self.lab["ca_file"], address=self.address)
         headers = {"Authorization": f"token {token}" if token else basic(account, self.password)}
         if body is not None:
             headers["Content-Type"] = "application/json"
         data = None if body is None else json.dumps(body).encode()
-        answer = http.request(method, f"/api/v1{path}", headers=headers, body=data)
-        http.close()
+        answer = self.http().request(method, f"/api/v1{path}", headers=headers, body=data)
         assert not check or answer.status < 300, (method, path, answer.status, answer.text)
         return answer.json() if answer.body and check else answer.status
+
+    def http(self) -> HttpsTransport:
+        """A connection of its own from the controller: threads share none."""
+        return HttpsTransport(f"https://{self.host}", ca_file=self.lab["ca_file"], address=self.address)
 
     def token(self, name: str, *scopes: str) -> str:
         """A new token of the account as a file on the node; its path."""
@@ -189,6 +251,103 @@ class Forge:
         self.node(f"sudo rm {auth}")
         return said.strip()
 
+    # -- what others publish, in plain HTTP --------------------------------------------------------------------
+    def upload(self, method: str, path: str, body: bytes, media_type: str = "application/octet-stream") -> int:
+        headers = {"Authorization": basic(ACCOUNT, self.tokens["writer"]), "Content-Type": media_type}
+        return self.http().request(method, path, headers=headers, body=body).status
+
+    def publish(self, repository: str, tag: str, content: str, *, architecture: str = "amd64") -> str:
+        """A small image of one file with this content; the digest of its manifest."""
+        raw = io.BytesIO()
+        with tarfile.open(fileobj=raw, mode="w") as archive:
+            entry = tarfile.TarInfo("content")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content.encode()))
+        layer = gzip.compress(raw.getvalue(), mtime=0)
+        config = json.dumps(
+            {
+                "architecture": architecture,
+                "os": "linux",
+                "config": {"User": "10001:10001"},
+                "rootfs": {"type": "layers", "diff_ids": [sha256(raw.getvalue())]},
+            }
+        ).encode()
+        for blob in (config, layer):
+            assert self.upload("POST", f"/v2/{repository}/blobs/uploads/?digest={sha256(blob)}", blob) == 201
+        parts = [(config, "config.v1+json"), (layer, "layer.v1.tar+gzip")]
+        described = [
+            {"mediaType": f"application/vnd.oci.image.{kind}", "digest": sha256(blob), "size": len(blob)}
+            for blob, kind in parts
+        ]
+        return self._manifest(repository, tag, "manifest", {"config": described[0], "layers": described[1:]})
+
+    def publish_index(self, repository: str, tag: str, children: dict[str, str]) -> str:
+        """An index of manifests that are there, architecture to digest."""
+        described = [
+            {
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "digest": digest,
+                "size": len(self._raw_manifest(repository, digest)),
+                "platform": {"os": "linux", "architecture": architecture},
+            }
+            for architecture, digest in children.items()
+        ]
+        return self._manifest(repository, tag, "index", {"manifests": described})
+
+    def _raw_manifest(self, repository: str, reference: str) -> bytes:
+        headers = {"Authorization": basic(ACCOUNT, self.tokens["writer"])}
+        return self.http().request("GET", f"/v2/{repository}/manifests/{reference}", headers=headers).body
+
+    def _manifest(self, repository: str, tag: str, kind: str, content: dict[str, Any]) -> str:
+        media_type = f"application/vnd.oci.image.{kind}.v1+json"
+        body = json.dumps({"schemaVersion": 2, "mediaType": media_type, **content}).encode()
+        assert self.upload("PUT", f"/v2/{repository}/manifests/{tag or sha256(body)}", body, media_type) == 201
+        return sha256(body)
+
+    def publish_wheel(self, owner: str, name: str, version: str, content: bytes) -> str:
+        """A wheel of one module; its digest."""
+        raw = io.BytesIO()
+        info = f"{name}-{version}.dist-info"
+        with zipfile.ZipFile(raw, "w") as archive:
+            archive.writestr(f"{name}.py", content)
+            archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+            archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel = raw.getvalue()
+        fields = {":action": "file_upload", "name": name, "version": version, "sha256_digest": sha256(wheel)[7:]}
+        lines = [
+            f'--part\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'
+            for key, value in fields.items()
+        ]
+        lines.append(
+            f'--part\r\nContent-Disposition: form-data; name="content"; filename="{name}-{version}-py3-none-any.whl"'
+            "\r\nContent-Type: application/octet-stream\r\n\r\n"
+        )
+        body = "".join(lines).encode() + wheel + b"\r\n--part--\r\n"
+        status = self.upload("POST", f"/api/packages/{owner}/pypi", body, "multipart/form-data; boundary=part")
+        assert status == 201, status
+        return sha256(wheel)
+
+    def wheel(self, owner: str, name: str, version: str) -> Response:
+        file = f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+        headers = {"Authorization": basic(ACCOUNT, self.tokens["writer"])}
+        return self.http().request("GET", f"/api/packages/{owner}/pypi/files/{name}/{version}/{file}", headers=headers)
+
+    # -- the node's own store ----------------------------------------------------------------------------------
+    def uncache(self) -> None:
+        """Remove every image of this registry from the node, with what only it consists of."""
+        script = (
+            f"refs=$(k3s ctr -n k8s.io images ls 'name~={self.host}/' | awk 'NR>1 {{print $1 \" \" $3}}');"
+            ' [ -n "$refs" ] || exit 0;'
+            " same=$(k3s ctr -n k8s.io images ls |"
+            " awk -v digests=\"$(echo \"$refs\" | cut -d' ' -f2 | tr '\\n' ' ')\" 'index(digests, $3) {print $1}');"
+            " k3s ctr -n k8s.io images rm --sync $same >/dev/null"
+        )
+        self.node("sudo sh -eu", script.encode())
+
+    def cached(self) -> set[str]:
+        """Digests of all content that the node keeps."""
+        return set(self.node("sudo k3s ctr -n k8s.io content ls -q").split())
+
     # -- the way in between ------------------------------------------------------------------------------------
     @contextlib.contextmanager
     def proxy(
@@ -204,6 +363,46 @@ class Forge:
             yield f"127.0.0.1:{port}"
         finally:
             self.node(f"sudo systemctl stop {unit}")
+
+    @contextlib.contextmanager
+    def server_errors(self, times: int, port: int = 18080) -> Iterator[None]:
+        """The first ``times`` blobs that a client finishes are answered with 500, between ingress and Gitea."""
+        unit, file = f"{self.namespace}-between", f"{self.folder}/between.py"
+        gitea = self.kubectl(f"get service gitea -n {self.namespace} -o json")["spec"]["clusterIP"]
+        self.node(f"sudo install -m 0644 /dev/stdin {file}", _BETWEEN.encode())
+        self.node(f"sudo systemd-run --quiet --collect --unit {unit} python3 {file} {port} {gitea} 3000 {times}")
+        meta = {"name": "between", "namespace": self.namespace}
+        ports = [{"name": "http", "port": port}]
+        kubectl_apply(
+            self,
+            [
+                {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"ports": ports}},
+                {
+                    "apiVersion": "discovery.k8s.io/v1",
+                    "kind": "EndpointSlice",
+                    "metadata": {**meta, "labels": {"kubernetes.io/service-name": "between"}},
+                    "addressType": "IPv4",
+                    "endpoints": [{"addresses": [self.address]}],
+                    "ports": ports,
+                },
+            ],
+        )
+        try:
+            self._route("between")
+            yield
+        finally:
+            self._route("gitea")
+            self.node(f"sudo systemctl stop {unit}")
+
+    def _route(self, service: str) -> None:
+        """Let the ingress lead to this service, and wait until it does."""
+        path = "/spec/rules/0/http/paths/0/backend/service/name"
+        patch = json.dumps([{"op": "replace", "path": path, "value": service}])
+        self.kubectl(f"patch ingress gitea -n {self.namespace} --type json -p '{patch}'")
+        deadline = time.monotonic() + 60
+        while ("x-between" in self.http().request("GET", "/v2/").headers) != (service == "between"):
+            assert time.monotonic() < deadline, f"the ingress does not lead to {service}"
+            time.sleep(0.2)
 
     # -- its disk ----------------------------------------------------------------------------------------------
     @contextlib.contextmanager
@@ -255,6 +454,10 @@ def running_forge(
         yield forge
     finally:
         _remove(forge)
+
+
+def sha256(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def kubectl_apply(forge: Forge, objects: list[dict[str, Any]]) -> None:
