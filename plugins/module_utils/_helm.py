@@ -248,7 +248,8 @@ class Chart:
         return [
             *(self.binary, "uninstall", self.name, "--namespace", self.namespace, *self.options),
             *("--no-hooks", "--ignore-not-found", "--timeout", f"{self.timeout}s"),
-            *(["--wait"] if self.wait else []),
+            # Until the pods are gone, too: what they hold open, such as a database, cannot be removed before.
+            *(["--wait", "--cascade", "foreground"] if self.wait else []),
         ]
 
 

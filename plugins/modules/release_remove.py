@@ -110,6 +110,7 @@ def work(module: Any, kube: Kube, make_runner: Any = subprocess_runner) -> dict[
         values={},
         binary=params["binary_path"],
         options=["--kube-context", params["context"]] if params.get("context") else [],
+        wait=True,
         timeout=params["wait_timeout"],
     )
     with tempfile.TemporaryDirectory(prefix="release-remove-") as folder:

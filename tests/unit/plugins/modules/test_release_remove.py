@@ -13,6 +13,9 @@ class FakeHelm:
         self.kube, self.commands = kube, []
 
     def __call__(self, command, stdin, timeout):
+        assert command[-3:] == ["--wait", "--cascade", "foreground"], (
+            "the database goes next, so its users must be gone"
+        )
         self.commands.append(command[1])
         for ref in list(self.kube.objects):
             if ref.name.startswith("sh.helm.release") or ref.kind in ("Deployment", "ConfigMap"):
