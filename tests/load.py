@@ -5,7 +5,7 @@
 
     python tests/load.py --address 10.0.0.1 --ca ca.crt --url https://shop.example/write/ --rate 60 --log load.jsonl
 
-It ends when its standard input is closed. One request in four opens a connection of its own, the others share kept ones.
+It ends when its standard input is closed. One request in four opens a connection, the others share kept ones.
 A visitor keeps the cookie it was given; when the answer says that its session began anew, that is a failure as well.
 Nothing is ever sent twice: what fails, fails.
 """

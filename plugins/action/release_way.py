@@ -19,6 +19,7 @@ _SPEC = {
     "reverse": {"type": "dict"},
     "accepted": {"type": "list", "elements": "str", "default": []},
     "history": {"type": "list", "elements": "dict"},
+    "kept": {"type": "list", "elements": "dict", "default": []},
     "approved": {"type": "list", "elements": "str", "default": []},
     "window": {"type": "str", "default": ""},
 }
@@ -42,7 +43,8 @@ def decide(options: dict[str, Any]) -> dict[str, Any]:
         return {"way": asdict(_decision.Way("back")), "targets": targets, "schema": {}, "unknown": all_unknown}
     reversed_first = (reverse or {}).get("pending") or []
     if reversed_first:
-        points = _decision.restore_points(history or [], image)
+        noted = _decision.restore_points(history or [], image)
+        points = noted or _decision.taken_before(options["kept"], reversed_first)
         way = _decision.back(app, image, reversed_first, then is not None, points)
     else:
         notes = [f"does not know, and leaves as it is: {', '.join(unknown)}"] if unknown else []

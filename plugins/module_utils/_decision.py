@@ -134,6 +134,15 @@ def restore_points(history: Sequence[Mapping[str, Any]], image: str) -> list[Map
     return [revision["restore_point"] for revision in since if revision["restore_point"]][::-1]
 
 
+def taken_before(kept: Sequence[Mapping[str, Any]], plan: Sequence[Migration]) -> list[Mapping[str, Any]]:
+    """Dumps that say they were taken before a migration of the plan: of a release that was cut off no revision tells.
+
+    :param kept: all that there are of the application, newest first.
+    """
+    stuck = {str(one["migration"]) for one in plan if not one.get("reversible", True)}
+    return [point for point in kept if stuck & set(str(point.get("reason") or "").split())]
+
+
 def schema(applied: Iterable[str]) -> dict[str, str]:
     """The last migration of each Django application."""
     last: dict[str, str] = {}

@@ -52,6 +52,11 @@ options:
     type: list
     elements: str
     default: []
+  kept:
+    description: The restore points of the application as M(railiance.stack.restore_point_info) returns them.
+    type: list
+    elements: dict
+    default: []
   approved:
     description: Migrations that destroy or break something and that a person has approved.
     type: list

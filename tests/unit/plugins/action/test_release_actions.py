@@ -8,6 +8,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._errors import Nee
 ADD = {"migration": "shop.0003_add", "reversible": True, "destructive": False, "operations": []}
 PLAN = {"pending": [], "unknown": [], "applied": ["shop.0001_initial", "shop.0002_add"], "way_back": []}
 OPTIONS = {
+    "kept": [],
     "app": "shop",
     "image": "shop@sha256:1",
     "plan": PLAN,

@@ -9,6 +9,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._decision import (
     restore_points,
     schema,
     schema_of,
+    taken_before,
     targets,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator
@@ -136,6 +137,11 @@ def test_no_way_back_names_the_restore_point():
     with pytest.raises(NeedsOperator) as stop:
         back("shop", IMAGE, [PYTHON], True, [])
     assert stop.value.hint == "No dump taken before them is recorded. Release a version that goes forward."
+
+
+def test_of_a_release_that_was_cut_off_the_dump_itself_tells():
+    kept = [{"name": "c", "reason": "by hand"}, {"name": "b", "reason": "before shop.0004_fill"}, {"name": "a"}]
+    assert taken_before(kept, [ADD, PYTHON]) == [kept[1]]
 
 
 def revision(image, point=None, complete=True):

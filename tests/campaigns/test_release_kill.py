@@ -1,0 +1,133 @@
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SIGKILL of the controller and of everything it started on the node, at ten steps of a release."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import time
+import uuid
+
+import pytest
+from conftest import INVENTORY, ROOT
+from shop import APP, HOST, ROWS, shop_with
+
+#: Task of the release, and seconds into it.
+STEPS = [
+    ("Gate | Look at all applications once", 0.2),
+    ("Secrets | Give the application its own role and database", 0.3),
+    ("Secrets | Keep the application's secret environment", 0.1),
+    ("Render | Render the release, ask the server, apply the policy", 0.4),
+    ("Plan | See what the image would do to the schema", 0.5),
+    ("Take the restore point", 1.5),
+    ("Migrate | Bring the schema up to the new image", 1.5),
+    ("Rollout | Release the chart", 1.0),
+    ("Rollout | Release the chart", 3.0),
+    ("Record | Read the log and note that the release is complete", 0.2),
+]
+
+
+@pytest.fixture(scope="module")
+def shop(task, node, kubectl, playbook, lab, tmp_path_factory):
+    with shop_with(task, node, kubectl, playbook, lab, tmp_path_factory.mktemp("shop"), "initial", "data") as shop:
+        first = shop.promote("initial")
+        assert first.rc == 0, first.messages
+        shop.sql(ROWS)
+        yield shop
+
+
+def killed_at(shop, step, seconds, *arguments):
+    """Start a promotion and kill it so long after the step began; returns what was running on the node for it."""
+    mark = f"RUN_MARK={uuid.uuid4().hex}"
+    # As a variable of sudo's command the mark is in the environment of everything that runs for this playbook there.
+    become = json.dumps({"ansible_become_flags": f"-H -S -n {mark}"})
+    command = ["ansible-playbook", "playbooks/promote.yml", "-i", str(INVENTORY), "-e", f"app={APP}", "-e", become]
+    command += ["-e", f"@{shop.entries}", "-e", f"image={shop.references['data']}", *arguments]
+    run = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    try:
+        for line in run.stdout:
+            if line.startswith("TASK [") and step in line:
+                break
+        else:
+            pytest.fail(f"{step} never began")
+        find = f'for one in /proc/[0-9]*; do if grep -qs {mark} $one/environ; then echo "${{one#/proc/}}"; fi; done'
+        wait = (
+            f'for dummy in $(seq 100); do found=$({find}); [ -z "$found" ] || break; sleep 0.05; done; sleep {seconds}'
+        )
+        kill = f"found=$({find}); for pid in $found; do tr '\\0' ' ' < /proc/$pid/cmdline; echo; done; kill -9 $found"
+        killer = subprocess.Popen(
+            [
+                "ssh",
+                "-F",
+                ROOT / ".lab" / "ssh" / "config",
+                "node1",
+                f"sudo sh -c {shlex.quote(f'{wait}; sleep {seconds}; {kill}')}",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        said = killer.communicate(timeout=60)[0]
+    finally:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+    return sorted({line.split()[0].rpartition("/")[2] for line in said.splitlines() if line.strip()})
+
+
+@pytest.mark.parametrize(("step", "seconds"), STEPS)
+def test_the_next_run_completes_what_was_killed(shop, step, seconds):
+    before = shop.checksums()
+    killed = killed_at(shop, step, seconds)
+    assert shop.serves() in ("0001 a1", "0001 0002 0003 a1 a2")
+    served_then = shop.serves()
+    began = time.monotonic()
+    again = shop.promote("data")
+    took = time.monotonic() - began
+    assert again.rc == 0, again.messages
+    assert shop.serves() == "0001 0002 0003 a1 a2"
+    newest = shop.history()[0]
+    assert (newest["status"], newest["complete"]) == ("deployed", True)
+    assert newest["schema"]["shop"] == "0003_data"
+    nothing_stays(shop)
+    back = shop.play("rollback")
+    assert back.rc == 0, back.messages
+    assert shop.checksums() == before
+    print(f"killed at {step} + {seconds} s: {', '.join(killed)}; served {served_then}; the next run took {took:.0f} s")
+
+
+def test_a_first_release_killed_while_it_is_exposed(shop, kubectl):
+    """What was half exposed is not there, or answers over TLS; the next run completes it."""
+    removed = shop.play("remove")
+    assert removed.rc == 0, removed.messages
+    before = shop.checksums()
+    killed = killed_at(shop, "Expose | Obtain the certificate, then create the Ingress", 1.0)
+    ingresses = kubectl(f"get ingress -n {APP} -o json")["items"]
+    if ingresses:
+        assert shop.serves() == "0001 0002 0003 a1 a2"
+    again = shop.promote("data")
+    assert again.rc == 0, again.messages
+    assert shop.serves() == "0001 0002 0003 a1 a2"
+    assert [rule["host"] for rule in kubectl(f"get ingress -n {APP} {APP} -o json")["spec"]["rules"]] == [HOST]
+    nothing_stays(shop)
+    assert shop.checksums().keys() == before.keys() | {"shop_label"}
+    print(f"a first release killed at Expose: {', '.join(killed)}; {len(ingresses)} Ingress before the next run")
+
+
+def nothing_stays(shop):
+    """No Job, no session with a lock, no pod that is on its way, no temporary file of a restore point."""
+    assert shop.left_behind() == []
+    locks = shop.sql(
+        "select count(*) from pg_locks join pg_database on pg_database.oid = database"
+        " where datname = current_database() and locktype = 'advisory'"
+    )
+    assert locks == "0"
+    assert shop.node("sudo find /var/lib/railiance/restore-points -name '*.partial'").split() == []
+    secrets = shop.kubectl(f"get secrets -n {APP} -l owner=helm,status!=superseded -o json")["items"]
+    assert [one["metadata"]["labels"]["status"] for one in secrets] == ["deployed"]
