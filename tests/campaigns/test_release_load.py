@@ -17,8 +17,8 @@ from load import judged
 from shop import HOST, ROWS, SITE, shop_with
 
 RATE = 60
-# The server is busy with the releases themselves, and a visitor's request is not what should wait.
-RESOURCES = {"requests": {"cpu": "1", "memory": "192Mi"}, "limits": {"memory": "512Mi"}}
+# More than by default: the server is busy with the releases themselves, and visitors should not wait for them.
+RESOURCES = {"requests": {"cpu": "250m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}}
 PERSISTENT = {"environment": {"PERSISTENT_CONNECTIONS": "1"}, "resources": RESOURCES}
 LOG = ROOT / ".cache" / "campaigns" / "release_load.jsonl"
 AROUND = 4
