@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._http import Http
 
-MORE = ("-e", "@tests/integration/more_apps.yml")
+MORE = ("-e", "@tests/campaigns/more_apps.yml")
 #: Application, its site, the address of a page, what else names its entry.
 KINDS = [
     ("vergabe-teilnahme", "https://vergabe.lab.test", ()),
