@@ -12,11 +12,7 @@ from contextlib import contextmanager
 from ansible_collections.railiance.stack.plugins.module_utils._http import Http
 from series import Series, forget, push
 
-APP = "rel-shop"
-HOST = f"{APP}.lab.test"
-SITE = f"https://{HOST}"
-ROWS = """
-set role rel_shop;
+_ROWS = """
 insert into shop_customer (name, email) select 'n' || i, 'e' || i || '@x' from generate_series(1, 20) i;
 insert into shop_item (name, price, customer_id) select 'i' || i, i, 1 + i % 20 from generate_series(1, 500) i;
 insert into shop_draft (text) select 't' || i from generate_series(1, 7) i
@@ -26,8 +22,10 @@ insert into shop_draft (text) select 't' || i from generate_series(1, 7) i
 class Shop(Series):
     """The application as its operator sees it."""
 
-    def __init__(self, task, node, kubectl, references, playbook, http, folder):
-        super().__init__(task, node, kubectl, references, app=APP)
+    def __init__(self, task, node, kubectl, references, app, playbook, http, folder):
+        super().__init__(task, node, kubectl, references, app)
+        self.host = f"{app}.lab.test"
+        self.site = f"https://{self.host}"
         self._playbook, self._http = playbook, http
         self.entries = folder / "apps.yml"
         self.describe()
@@ -35,8 +33,8 @@ class Shop(Series):
     def describe(self, **changes):
         """Write the entry, with keys of it changed."""
         entry = {
-            "name": APP,
-            "host": HOST,
+            "name": self.app,
+            "host": self.host,
             "image": {"reference": self.references["initial"]},
             "django": {"settings": "config.settings"},
             "database": {"cluster": "apps-pg"},
@@ -45,34 +43,37 @@ class Shop(Series):
         self.entries.write_text(json.dumps({"stack_apps": [{**entry, **changes}]}))
 
     def play(self, verb, *arguments):
-        return self._playbook(f"playbooks/{verb}.yml", "-e", f"app={APP}", "-e", f"@{self.entries}", *arguments)
+        return self._playbook(f"playbooks/{verb}.yml", "-e", f"app={self.app}", "-e", f"@{self.entries}", *arguments)
 
     def promote(self, image, *arguments):
         return self.play("promote", "-e", f"image={self.references[image]}", *arguments)
 
     def serves(self):
         """Which image answers from outside, by the migrations it knows."""
-        return re.search(r"migrations (.*);", self._http.request("GET", f"{SITE}/").text)[1]
+        return re.search(r"migrations (.*);", self._http.request("GET", f"{self.site}/").text)[1]
 
     def write(self):
-        return self._http.request("POST", f"{SITE}/write/", body=b"").json()["id"]
+        return self._http.request("POST", f"{self.site}/write/", body=b"").json()["id"]
+
+    def fill(self):
+        """Rows in every table of the first version."""
+        self.sql(f"set role {self.database};{_ROWS}")
 
     def history(self):
-        return self.task("release_info", history_of=APP)["history"]
+        return self.task("release_info", history_of=self.app)["history"]
 
     def left_behind(self):
         """Jobs and pods of theirs that no run may leave."""
-        pods = self.kubectl(f"get pods -n {APP} -o json")["items"]
+        pods = self.kubectl(f"get pods -n {self.app} -o json")["items"]
         return [*self.jobs(), *(one["metadata"]["name"] for one in pods if "job-name" in one["metadata"]["labels"])]
 
 
 @contextmanager
-def shop_with(task, node, kubectl, playbook, lab, folder, *images):
+def shop_with(app, task, node, kubectl, playbook, lab, folder, *images):
     """The images, and the application's entry; everything is removed again."""
     references = push(task, node, *images)
-    shop = Shop(
-        task, node, kubectl, references, playbook, Http(ca_file=lab["ca_file"], address=lab["node_address"]), folder
-    )
+    http = Http(ca_file=lab["ca_file"], address=lab["node_address"])
+    shop = Shop(task, node, kubectl, references, app, playbook, http, folder)
     yield shop
     removed = shop.play("remove", "-e", "drop_data=true")
     forget(node)

@@ -10,7 +10,7 @@ import re
 import shlex
 
 import pytest
-from shop import ROWS, shop_with
+from shop import shop_with
 
 IMAGES = ("initial", "data", "irreversible", "destructive", "half", "hanging")
 IRREVERSIBLE = '{"app_release_approved": ["shop.0004_irreversible"]}'
@@ -20,7 +20,7 @@ WINDOW = '{"app_release_window": "Sunday 02:00, said on Friday"}'
 
 @pytest.fixture(scope="module")
 def shop(task, node, kubectl, playbook, lab, tmp_path_factory):
-    with shop_with(task, node, kubectl, playbook, lab, tmp_path_factory.mktemp("shop"), *IMAGES) as shop:
+    with shop_with("rel-shop", task, node, kubectl, playbook, lab, tmp_path_factory.mktemp("shop"), *IMAGES) as shop:
         yield shop
 
 
@@ -29,7 +29,7 @@ def test_the_first_release_has_nothing_to_keep(shop):
     assert run.rc == 0, run.messages
     assert shop.serves() == "0001 a1"
     assert "Restore point | Keep the database as it is before its migrations" not in run.output
-    shop.sql(ROWS)
+    shop.fill()
 
 
 def test_an_addition_is_foretold_done_and_taken_back_by_the_newer_image(shop):

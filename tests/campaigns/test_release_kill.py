@@ -15,7 +15,7 @@ import uuid
 
 import pytest
 from conftest import INVENTORY, ROOT
-from shop import APP, HOST, ROWS, shop_with
+from shop import shop_with
 
 #: Task of the release, and seconds into it.
 STEPS = [
@@ -34,10 +34,12 @@ STEPS = [
 
 @pytest.fixture(scope="module")
 def shop(task, node, kubectl, playbook, lab, tmp_path_factory):
-    with shop_with(task, node, kubectl, playbook, lab, tmp_path_factory.mktemp("shop"), "initial", "data") as shop:
+    with shop_with(
+        "rel-kill", task, node, kubectl, playbook, lab, tmp_path_factory.mktemp("shop"), "initial", "data"
+    ) as shop:
         first = shop.promote("initial")
         assert first.rc == 0, first.messages
-        shop.sql(ROWS)
+        shop.fill()
         yield shop
 
 
@@ -46,7 +48,7 @@ def killed_at(shop, step, seconds, *arguments):
     mark = f"RUN_MARK={uuid.uuid4().hex}"
     # As a variable of sudo's command the mark is in the environment of everything that runs for this playbook there.
     become = json.dumps({"ansible_become_flags": f"-H -S -n {mark}"})
-    command = ["ansible-playbook", "playbooks/promote.yml", "-i", str(INVENTORY), "-e", f"app={APP}", "-e", become]
+    command = ["ansible-playbook", "playbooks/promote.yml", "-i", str(INVENTORY), "-e", f"app={shop.app}", "-e", become]
     command += ["-e", f"@{shop.entries}", "-e", f"image={shop.references['data']}", *arguments]
     run = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
@@ -108,13 +110,15 @@ def test_a_first_release_killed_while_it_is_exposed(shop, kubectl):
     assert removed.rc == 0, removed.messages
     before = shop.checksums()
     killed = killed_at(shop, "Expose | Obtain the certificate, then create the Ingress", 1.0)
-    ingresses = kubectl(f"get ingress -n {APP} -o json")["items"]
+    ingresses = kubectl(f"get ingress -n {shop.app} -o json")["items"]
     if ingresses:
         assert shop.serves() == "0001 0002 0003 a1 a2"
     again = shop.promote("data")
     assert again.rc == 0, again.messages
     assert shop.serves() == "0001 0002 0003 a1 a2"
-    assert [rule["host"] for rule in kubectl(f"get ingress -n {APP} {APP} -o json")["spec"]["rules"]] == [HOST]
+    assert [rule["host"] for rule in kubectl(f"get ingress -n {shop.app} {shop.app} -o json")["spec"]["rules"]] == [
+        shop.host
+    ]
     nothing_stays(shop)
     assert shop.checksums().keys() == before.keys() | {"shop_label"}
     print(f"a first release killed at Expose: {', '.join(killed)}; {len(ingresses)} Ingress before the next run")
@@ -129,5 +133,5 @@ def nothing_stays(shop):
     )
     assert locks == "0"
     assert shop.node("sudo find /var/lib/railiance/restore-points -name '*.partial'").split() == []
-    secrets = shop.kubectl(f"get secrets -n {APP} -l owner=helm,status!=superseded -o json")["items"]
+    secrets = shop.kubectl(f"get secrets -n {shop.app} -l owner=helm,status!=superseded -o json")["items"]
     assert [one["metadata"]["labels"]["status"] for one in secrets] == ["deployed"]

@@ -13,7 +13,9 @@ import subprocess
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from shop import APP, ROWS, shop_with
+from shop import shop_with
+
+APP = "rel-secrets"
 
 TOOLS = f"/var/tmp/{APP}-trace"  # noqa: S108
 TRACE = f"{TOOLS}/trace"
@@ -22,7 +24,7 @@ KINDS = "deploy,rs,pods,jobs,cronjobs,cm,svc,ingress,certificate,certificaterequ
 
 @pytest.fixture(scope="module")
 def shop(task, node, kubectl, playbook, lab, tmp_path_factory):
-    with shop_with(task, node, kubectl, playbook, lab, tmp_path_factory.mktemp("shop"), "initial", "data") as shop:
+    with shop_with(APP, task, node, kubectl, playbook, lab, tmp_path_factory.mktemp("shop"), "initial", "data") as shop:
         yield shop
 
 
@@ -70,7 +72,7 @@ def test_no_secret_of_a_release_is_anywhere_but_in_its_secret(shop, traced, node
     shop.describe(secret_environment={"SMTP_PASSWORD": canary})
     runs, hidden = [], {canary}
     assert shop.promote("initial").rc == 0
-    shop.sql(ROWS)
+    shop.fill()
     with watched(lab, tmp_path) as seen:
         for verb, *arguments in (
             ("promote", f"image={shop.references['data']}"),
