@@ -23,6 +23,7 @@ IMAGES = {
     "initial": "0001 a1",
     "additive": "0001 0002 a1 a2",
     "data": "0001 0002 0003 a1 a2",
+    "data again": "0003 0002 0001 a1 a2",
     "irreversible": "0001 0002 0003 0004 a1 a2 a3",
     "destructive": "0001 0002 0003 0005 a1 a2",
     "half": "0001 0002 0003 0006 a1 a2",
@@ -112,7 +113,8 @@ def push(task: Callable[..., dict[str, Any]], node: Callable[..., str], *images:
     python = "docker-archive:/opt/railiance/bundle/base-images/python-3.13-slim.tar"
     references = {}
     for name in images:
-        local = f"localhost/{APP}:{name}"
+        tag = name.replace(" ", "-")
+        local = f"localhost/{APP}:{tag}"
         built = task(
             "image_build",
             source={"repository": _TREE, "commit": commit},
@@ -129,7 +131,7 @@ def push(task: Callable[..., dict[str, Any]], node: Callable[..., str], *images:
             "gitea_image_push",
             registry=_REGISTRY,
             repository=f"apps/{APP}",
-            tags=[name],
+            tags=[tag],
             source=f"containers-storage:{local}",
             token_secret=_TOKEN,
             ca_file="/etc/railiance/ca.crt",
