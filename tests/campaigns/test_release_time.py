@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the railiance.stack authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A promotion without migrations beside what people do by hand: helm upgrade --wait, then migrate --check in the pod."""
+"""A promotion without migrations beside what people do by hand: helm upgrade --wait, then migrate --check."""
 
 from __future__ import annotations
 
