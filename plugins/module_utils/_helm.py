@@ -10,6 +10,7 @@ chart is rendered with the given values, compared with the stored release, and e
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import hashlib
 import json
@@ -19,6 +20,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,8 @@ RECORD = "release"
 _HISTORY = 10
 #: Seconds Helm may take beyond its own timeout before it counts as hung.
 _GRACE = 60
+#: Kinds whose spec can be replaced as a whole.
+_WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "CronJob")
 
 #: ``runner(command, stdin, timeout) -> Completed``; raises StackError when the program cannot be run.
 Runner = Callable[[list[str], str, float], Completed]
@@ -284,6 +288,7 @@ class Helm:
         """What an upgrade would do; the step that runs Helm comes first, what it does to each object after it."""
         releases = read_releases(self.kube, chart.namespace, chart.name)
         newest = releases[0] if releases else None
+        unfinished = list(takewhile(lambda release: release.status != "deployed", releases))
         plan = Plan()
         if newest and newest.pending and left_behind(newest, self.alive):
             plan.add(self._forget(newest))
@@ -291,6 +296,8 @@ class Helm:
         current = releases[0] if releases else None
         rendered = self.rendered = self.render(chart, is_upgrade=current is not None)
         stored = with_namespaces(self.kube, current.manifest, chart.namespace) if current else []
+        for step in self._leftovers(unfinished, rendered, chart.namespace):
+            plan.add(step)
         changes = [*self._changes(stored, rendered), *self._removals(stored, rendered)]
         if plan.changed or changes or current is None or current.status != "deployed":
             plan.add(self._upgrade(chart, current))
@@ -348,6 +355,31 @@ class Helm:
         before = {"revision": current.revision, "status": current.status} if current else None
         after = {"revision": current.revision + 1 if current else 1, "status": "deployed"}
         return Step("update" if current else "create", chart.target, before, after, upgrade)
+
+    def _leftovers(self, unfinished: Sequence[Release], rendered: Sequence[Object], namespace: str) -> list[Step]:
+        """Workloads that may hold what a release that did not succeed added to them.
+
+        Helm compares with the last revision that did succeed, so it would leave a variable or a command of the failed
+        one where it is: in the version that is put back, and in every one after it.
+        """
+        tried: dict[Ref, list[Any]] = {}
+        for release in unfinished:
+            for obj in with_namespaces(self.kube, release.manifest, namespace):
+                tried.setdefault(Ref.of(obj), []).append(obj.get("spec"))
+        steps = []
+        for obj in rendered:
+            ref, spec = Ref.of(obj), obj.get("spec")
+            live = self.kube.get(ref) if obj["kind"] in _WORKLOADS else None
+            if live is not None and any(other != spec for other in tried.get(ref, [])):
+                before = comparable(live) or {}
+                shown = abridged(*masked(before, {**before, "spec": spec}))
+                do = functools.partial(self._replace_spec, ref, spec)
+                steps.append(Step("update", str(ref), *shown, do, "without what an unfinished release left in it"))
+        return steps
+
+    def _replace_spec(self, ref: Ref, spec: Any) -> Object:
+        patch = [{"op": "replace", "path": "/spec", "value": spec}]
+        return self.kube.patch(ref, patch, "application/json-patch+json")
 
     def _changes(self, stored: Sequence[Object], rendered: Sequence[Object]) -> list[Step]:
         """What the upgrade does to each rendered object: declared changes first, then drift."""

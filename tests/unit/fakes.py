@@ -172,7 +172,11 @@ class FakeKube:
         return self._keep("replace", ref, copy.deepcopy(obj), dry_run)
 
     def patch(self, ref: Ref, body: Any, content_type: str = "application/merge-patch+json") -> Object:
-        if content_type != "application/merge-patch+json":
+        if content_type == "application/json-patch+json" and all(one["op"] == "replace" for one in body):
+            # Of JSON patches the fake cluster knows the replacement of top-level keys.
+            body = {one["path"].strip("/"): one["value"] for one in body}
+            self.objects.get(ref, {}).update(dict.fromkeys(body))
+        elif content_type != "application/merge-patch+json":
             raise NotImplementedError(f"the fake cluster knows no {content_type}")
         self._raise("patch", ref)
         old = self.objects.get(ref)

@@ -155,6 +155,32 @@ def test_drift_and_a_missing_object_are_repaired():
     assert work(module(), kube, helm.make)["changed"] is False
 
 
+def deployment(**container):
+    template = {"spec": {"containers": [{"name": "app", "image": "shop@sha256:1", **container}]}}
+    spec = {"replicas": 1, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": spec}
+
+
+@pytest.mark.parametrize("status", ["failed", "pending-upgrade"])
+def test_what_an_unfinished_release_added_goes_before_helm_compares(status):
+    """Helm compares with the last revision that succeeded and would leave the command in place."""
+    good, bad = deployment(), deployment(command=["false"])
+    live = {**bad, "metadata": {**bad["metadata"], "namespace": "shop", "annotations": {"of": "the cluster"}}}
+    revisions = release_secret(1, [good]), release_secret(2, [bad], status=status, run=f"{this_host()}.dead")
+    kube = FakeKube(NAMESPACE, live, *revisions)
+    predicted = work(module(check_mode=True), kube, FakeHelm(kube, [good]).make)
+    assert kube.writes == []
+    done = work(module(), kube, FakeHelm(kube, [good]).make)
+    assert predicted == done
+    [step] = [step for step in done["plan"] if step["note"] == "without what an unfinished release left in it"]
+    assert step["target"] == "Deployment shop/d"
+    assert [verb for verb, ref in kube.writes if ref.kind == "Deployment"] == ["patch"]
+    [container] = kube.objects[Ref.of(live)]["spec"]["template"]["spec"]["containers"]
+    assert "command" not in container
+    again = work(module(), kube, FakeHelm(kube, [good]).make)
+    assert again["changed"] is False
+
+
 def test_a_failed_release_is_tried_again():
     kube = FakeKube(NAMESPACE, release_secret(1, [config("1")], status="failed"))
     kube.put({**config("1"), "metadata": {"name": "c", "namespace": "shop"}})
