@@ -177,6 +177,10 @@ class Forge:
         self.node(f"sudo install -m 0600 /dev/stdin {path}", f"{ACCOUNT}:{made['sha1']}\n".encode())
         return path
 
+    def login(self, name: str = "writer") -> str:
+        """The account with the token of this name, as an authfile has it."""
+        return base64.b64encode(f"{ACCOUNT}:{self.tokens[name]}".encode()).decode()
+
     def revoke(self, name: str) -> None:
         self.api("DELETE", f"/users/{ACCOUNT}/tokens/{name}")
 
@@ -240,10 +244,8 @@ class Forge:
     def digest(self, reference: str, token: str) -> str:
         """The digest that skopeo reads, which asks with a request of its own."""
         auth = f"{self.folder}/auth-check"
-        login = base64.b64encode(f"{ACCOUNT}:{self.tokens[token]}".encode()).decode()
-        self.node(
-            f"sudo install -m 0600 /dev/stdin {auth}", json.dumps({"auths": {self.host: {"auth": login}}}).encode()
-        )
+        auths = {"auths": {self.host: {"auth": self.login(token)}}}
+        self.node(f"sudo install -m 0600 /dev/stdin {auth}", json.dumps(auths).encode())
         said = self.node(
             f"sudo skopeo inspect --authfile {auth} --cert-dir {self.folder}/trusted --format '{{{{.Digest}}}}'"
             f" docker://{self.host}/{reference}"
@@ -445,7 +447,8 @@ def running_forge(
     hosts = f'server = "https://{forge.host}"\n[host."https://{forge.host}"]\nca = "{NODE_CA}"\n'
     node(f"sudo install -m 0600 /dev/stdin {forge.containerd}/hosts.toml", hosts.encode())
     try:
-        node(f"sudo sh -c 'gunzip > {forge.folder}/disk'", _file_system(disk_mb))
+        sparse = f"dd of={forge.folder}/disk conv=sparse bs=64k iflag=fullblock status=none"
+        node(f"sudo sh -c 'gunzip | {sparse} && truncate -s {disk_mb}M {forge.folder}/disk'", _file_system(disk_mb))
         node(f"sudo mount -o loop {forge.folder}/disk {packages}")
         kubectl_apply(forge, manifests(forge, packages, owner_limit_mb))
         kubectl(f"rollout status deployment/gitea -n {namespace} --timeout 180s")

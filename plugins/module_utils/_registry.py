@@ -135,8 +135,7 @@ class Registry:
         if answer.status in (401, 403):
             raise NeedsOperator(
                 f"{self._who} may not read {self.name}.",
-                f"The token needs the scope read:package, and the account permission in {self.owner}. Mint one at"
-                f" {self.http.base_url}/user/settings/applications",
+                self._rights("read"),
             )
         self._checked(answer, f"read {self.name}:{reference}")
         return Manifest.parse(answer.body, answer.headers.get("content-type", ""))
@@ -155,8 +154,7 @@ class Registry:
         if answer.status in (401, 403):
             raise NeedsOperator(
                 f"{self._who} may not push to {self.name}.",
-                f"The token needs the scope write:package, and the account write permission in"
-                f" {self.owner}. Mint one at {self.http.base_url}/user/settings/applications",
+                self._rights("write"),
             )
         # 404 with the registry's own code is the expected answer; other registries answer 204 or 400.
         if answer.status >= 500:
@@ -175,6 +173,16 @@ class Registry:
         if self._login is None:
             return "An anonymous client"
         return f"Account {self._login.username}" + (f" ({self._login.origin})" if self._login.origin else "")
+
+    def _rights(self, access: str) -> str:
+        """What is missing, and at Gitea where to get it."""
+        if not self.is_gitea:
+            return f"Correct user name and password, and give the account the right to {access} in {self.owner}."
+        permission = "permission" if access == "read" else f"{access} permission"
+        return (
+            f"The token needs the scope {access}:package, and the account {permission} in {self.owner}. Mint one at"
+            f" {self.http.base_url}/user/settings/applications"
+        )
 
     def _request(self, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> Response:
         if self._authorization is None:
@@ -228,7 +236,9 @@ class Registry:
             raise NeedsOperator(
                 f"{self.host} refuses the token of {self._who[0].lower()}{self._who[1:]}: {self._why(authorization)}.",
                 "Run role railiance.stack.git_access with git_access_register for a new one, or mint one with the scope"
-                f" write:package at {self.http.base_url}/user/settings/applications",
+                f" write:package at {self.http.base_url}/user/settings/applications"
+                if self.is_gitea
+                else "Correct user name and password.",
             )
         self._checked(answer, f"get a token from {realm}")
         token = answer.json() or {}

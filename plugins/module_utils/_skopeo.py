@@ -103,7 +103,7 @@ class Skopeo:
                 self._sleep(_PAUSE)
         raise StackError(
             f"Could not push {reference} to {name}: {message(done)}.{way.story}",
-            push_hint(done.stderr, host),
+            push_hint(done.stderr, host, cut=bool(way.story)),
             rc=done.rc,
             stderr=done.stderr[-2000:],
             cmd=["skopeo", "copy", reference, f"docker://{name}"],
@@ -240,12 +240,12 @@ def message(done: Ran) -> str:
     return text.removesuffix('"').replace('\\"', '"').removesuffix(', ""').rstrip(".") if found else reason
 
 
+_CUT = (
+    "A proxy cut the upload of a large layer: raise the read timeout of its entry point"
+    " (Traefik: respondingTimeouts.readTimeout), then run this again; what arrived is kept."
+)
 _HINTS = (
-    (
-        ("unexpected EOF", "connection reset by peer", "broken pipe", ": EOF"),
-        "A proxy cut the upload of a large layer: raise the read timeout of its entry point"
-        " (Traefik: respondingTimeouts.readTimeout), then run this again; what arrived is kept.",
-    ),
+    (("unexpected EOF", "connection reset by peer", "broken pipe", ": EOF"), _CUT),
     (("x509", "certificate"), "Name the private authority's certificate in ca_file."),
     (("no such host", "server misbehaving"), "Create the DNS record of {host}, or give its address in address."),
     # Whether the account may push at all was asked before.
@@ -271,10 +271,15 @@ def worth_repeating(stderr: str) -> bool:
     return "500 Internal Server Error" in stderr
 
 
-def push_hint(stderr: str, host: str) -> str:
-    """The next step for what skopeo said."""
+def push_hint(stderr: str, host: str, *, cut: bool = False) -> str:
+    """The next step for what skopeo said.
+
+    :param cut: the connection ended in the middle of a request, for which skopeo has many words.
+    """
     said = stderr.lower()
     for words, hint in _HINTS:
         if any(word.lower() in said for word in words):
             return hint.format(host=host)
+    if cut:
+        return _CUT
     return "Run this again: what arrived is kept. If it fails again, look at the registry's log."

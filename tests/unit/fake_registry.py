@@ -29,6 +29,8 @@ class FakeRegistry:
     """
 
     base_url = "https://forge.test"
+    #: How Gitea calls itself.
+    service = "container_registry"
 
     def __init__(self, *, password: str = "secret", scopes: str = "pull push", owners: str = "apps") -> None:  # noqa: S107  a fake server's
         self.password = password
@@ -47,13 +49,16 @@ class FakeRegistry:
         self.calls.append(f"{method} {path.partition('?')[0]}")
         authorization = (headers or {}).get("Authorization", "")
         if path == "/v2/":
-            challenge = f'Bearer realm="{self.base_url}/v2/token",service="registry",scope="*"'
+            challenge = f'Bearer realm="{self.base_url}/v2/token",service="{self.service}",scope="*"'
             return Response(401, {"www-authenticate": challenge})
         if path.startswith("/v2/token?"):
             login = base64.b64decode(authorization.removeprefix("Basic ")).decode()
             if login.partition(":")[2] != self.password:
                 return Response(401, {}, _errors("UNAUTHORIZED"))
             return Response(200, {}, b'{"token": "jwt"}')
+        if path == "/api/v1/user":
+            # Gitea's API, which knows the token or does not; a registry of another make has none.
+            return Response(401)
         assert authorization == "Bearer jwt"
         repository, _, rest = path.removeprefix("/v2/").rpartition("/manifests/")
         if not repository:

@@ -19,6 +19,13 @@ def test_a_goal_is_met_or_missed(goal, word, met):
     assert "| 1.00 s | 2.00 s | ten tasks | 0.50 (0.50–0.50) |" in line
 
 
+@pytest.mark.parametrize(("within", "word", "met"), [(1.0, "≤ +1.00 s (+0.50 s) met", True), (0.4, "MISSED", False)])
+def test_seconds_more_are_allowed_or_not(within, word, met):
+    pair = Pair("a push", ["a"], ["b"], "skopeo", within=within, runs=1)
+    line, holds = row(pair, Side([2.5], 20), Side([2.0], 30))
+    assert (holds, word in line) == (met, True)
+
+
 def test_both_sides_run_equally_often_and_the_world_is_put_back_before_each():
     put_back = []
     ours, theirs = measure(Pair("nothing", ["true"], ["true"], "true", before=lambda: put_back.append(1), runs=2))

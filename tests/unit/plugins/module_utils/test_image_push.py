@@ -297,6 +297,26 @@ def test_hints(said, words):
     assert words in push_hint(said, "forge.test")
 
 
+def test_a_registry_of_another_make_has_no_page_to_mint_a_token():
+    fake = FakeRegistry(password="other")  # noqa: S106  a fake server's
+    fake.service = "registry"
+    with pytest.raises(NeedsOperator) as refused:
+        Push(fake)
+    assert refused.value.hint == "Correct user name and password."
+    fake = FakeRegistry(scopes="pull")
+    fake.service = "registry"
+    with pytest.raises(NeedsOperator) as refused:
+        Push(fake)
+    assert refused.value.hint == "Correct user name and password, and give the account the right to write in apps."
+
+
+def test_a_connection_that_was_cut_needs_no_words_of_skopeo_s():
+    said = 'Patch "https://forge.test/v2/": something new'
+    assert push_hint(said, "forge.test").startswith("Run this again")
+    assert push_hint(said, "forge.test", cut=True).startswith("A proxy cut the upload")
+    assert push_hint("StatusCode: 403", "forge.test", cut=True).startswith("The account may push, so this is a limit")
+
+
 def test_an_image_is_known_by_the_digest_of_its_configuration():
     config = '{"config":{"User":"1000"}}'
     source = Skopeo(lambda command: Ran(0, config)).inspect("dir:/x")
