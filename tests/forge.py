@@ -491,7 +491,7 @@ def _file_system(size_mb: int) -> bytes:
             ],
             check=True,
         )
-        return gzip.compress(file.read_bytes(), 1)
+        return subprocess.run(["gzip", "-1", "--stdout", str(file)], check=True, capture_output=True).stdout
 
 
 def _remove(forge: Forge) -> None:

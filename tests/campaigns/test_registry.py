@@ -101,10 +101,11 @@ def test_the_organisation_s_limit(forge, push):
         refused = push("b16b16b", image, f"{PUBLIC}/big")
     assert "403" in statuses(asked)
     assert masked(refused["msg"]) == (
-        f"Could not push {image} to {forge.host}/{PUBLIC}/big:b16b16b: writing blob: "
-        "StatusCode: 403. The account may push, so this is a limit: the organisation's packages take as much as the"
-        " registry allows (Gitea: LIMIT_TOTAL_OWNER_SIZE, LIMIT_SIZE_CONTAINER). Remove versions with the playbook"
-        " registry_prune, or raise it."
+        f"Could not push {image} to {forge.host}/{PUBLIC}/big:b16b16b: writing blob: uploading layer to"
+        f" https://{forge.host}/v2/{PUBLIC}/big/blobs/uploads/SESSION?digest=DIGEST: StatusCode: 403."
+        " The account may push, so this is a limit: the organisation's packages take as much as the registry allows"
+        " (Gitea: LIMIT_TOTAL_OWNER_SIZE, LIMIT_SIZE_CONTAINER). Remove versions with the playbook registry_prune, or"
+        " raise it."
     )
     assert forge.versions(PUBLIC, "big") == []
 
@@ -133,6 +134,24 @@ def test_a_server_error_is_repeated(forge, push):
         pushing.join()
     assert answer["tags"] == {"f222222": "created"}, answer
     assert "500" in statuses(asked)
+
+
+@pytest.mark.parametrize("transport", ["oci", "oci-archive", "docker-archive"])
+def test_every_kind_of_source(forge, task, node, transport):
+    """Foretold, done, repeated, and looked at before it is sent; the archive's own format is kept."""
+    image = forge.image("reg-faults/shared:1", 400_000, "app/.env=API_TOKEN=abc\n", seed=transport)
+    source = f"{transport}:{forge.folder}/{transport}" + (
+        ":localhost/shared:1" if transport == "docker-archive" else ""
+    )
+    node(f"sudo skopeo copy --quiet {image} {source}")
+    options = arguments(forge, "0d1c5f7", source, f"{PRIVATE}/from-{transport}")
+    refused = task("gitea_image_push", check=True, **options)
+    assert [f["detail"] for f in refused["findings"] if f["severity"] == "fatal"] == ["/app/.env in layer 2"], refused
+    options["contract"] = {"allow_files": ["app/.env"]}
+    foretold = task("gitea_image_push", check=True, **options)
+    done, again = task("gitea_image_push", **options), task("gitea_image_push", **options)
+    assert [foretold["changed"], done["changed"], again["changed"]] == [True, True, False], (foretold, done, again)
+    assert forge.digest(f"{PRIVATE}/from-{transport}:0d1c5f7", "writer") == done["digest"] == again["digest"]
 
 
 def test_two_pushes_of_one_layer_at_once(forge, push):

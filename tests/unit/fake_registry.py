@@ -31,6 +31,8 @@ class FakeRegistry:
     base_url = "https://forge.test"
     #: How Gitea calls itself.
     service = "container_registry"
+    #: What it says of an upload that nobody began.
+    no_upload = "BLOB_UPLOAD_UNKNOWN"
 
     def __init__(self, *, password: str = "secret", scopes: str = "pull push", owners: str = "apps") -> None:  # noqa: S107  a fake server's
         self.password = password
@@ -65,7 +67,7 @@ class FakeRegistry:
             owner = path.split("/")[2]
             if owner not in self.owners:
                 return Response(404, {}, b"404 page not found\n")
-            return Response(404, {}, _errors("BLOB_UPLOAD_UNKNOWN")) if "push" in self.scopes else Response(401)
+            return Response(404, {}, _errors(self.no_upload)) if "push" in self.scopes else Response(401)
         if method == "PUT":
             if self.put_answer:
                 return self.put_answer

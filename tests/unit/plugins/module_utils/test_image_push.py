@@ -297,6 +297,12 @@ def test_hints(said, words):
     assert words in push_hint(said, "forge.test")
 
 
+def test_a_registry_of_another_make_has_another_word_for_an_unknown_upload():
+    fake = FakeRegistry()
+    fake.no_upload = "BLOB_UPLOAD_INVALID"
+    assert Push(fake).publication.plan.changed
+
+
 def test_a_registry_of_another_make_has_no_page_to_mint_a_token():
     fake = FakeRegistry(password="other")  # noqa: S106  a fake server's
     fake.service = "registry"
