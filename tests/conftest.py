@@ -80,26 +80,35 @@ def playbook(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
 
 
 @pytest.fixture(scope="session")
-def task(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
-    """``task("cnpg_app_db", app="shop", check=True) -> result``: one task on the node, as in an operator's playbook.
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[dict[str, Any]]]:
+    """``tasks("cnpg_app_db", {"app": "shop", "check": True}, {"app": "shop"}) -> results``: one playbook on the node.
 
-    A task that fails is a result as well: ``failed`` and ``msg`` say so, and the test asserts them.
+    A task that fails is a result as well, and the next one runs: ``failed`` and ``msg`` say so, and the test asserts
+    them.
     """
 
-    def run(module: str, *, check: bool = False, **arguments: Any) -> dict[str, Any]:
+    def run(module: str, *calls: dict[str, Any]) -> list[dict[str, Any]]:
         play = {
             "hosts": "stack",
             "become": True,
             "gather_facts": False,
             "vars": {"ansible_python_interpreter": "/opt/railiance/venv/bin/python"},
             "module_defaults": {"group/railiance.stack.stack": {"kubeconfig": "/etc/rancher/k3s/k3s.yaml"}},
-            "tasks": [{"name": module, f"railiance.stack.{module}": arguments}],
+            "tasks": [
+                {
+                    "name": module,
+                    f"railiance.stack.{module}": {name: value for name, value in call.items() if name != "check"},
+                    "check_mode": call.get("check", False),
+                    "ignore_errors": True,
+                }
+                for call in calls
+            ],
         }
         file = tmp_path_factory.mktemp("task") / "play.yml"
         file.write_text(json.dumps([play]))
         file.chmod(0o600)
         done = subprocess.run(
-            ["ansible-playbook", str(file), "-i", str(INVENTORY), "--diff", *(["--check"] if check else [])],
+            ["ansible-playbook", str(file), "-i", str(INVENTORY), "--diff"],
             cwd=ROOT,
             env={
                 **os.environ,
@@ -112,7 +121,19 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, An
         )
         assert "{" in done.stdout, f"{module} did not run: {done.stdout}{done.stderr}"
         answer = json.loads(done.stdout[done.stdout.index("{") :])
-        [result] = answer["plays"][0]["tasks"][0]["hosts"].values()
+        results = [next(iter(one["hosts"].values())) for one in answer["plays"][0]["tasks"]]
+        assert len(results) == len(calls), f"not every {module} ran: {done.stdout}{done.stderr}"
+        return results
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def task(tasks: Callable[..., list[dict[str, Any]]]) -> Callable[..., dict[str, Any]]:
+    """``task("cnpg_app_db", app="shop", check=True) -> result``: one task on the node, as in an operator's playbook."""
+
+    def run(module: str, **arguments: Any) -> dict[str, Any]:
+        [result] = tasks(module, arguments)
         return result
 
     return run

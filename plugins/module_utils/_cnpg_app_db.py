@@ -58,7 +58,7 @@ class World:
     :param databases: Databases of this cluster.
     :param inline: this role's entry in the Cluster.
     :param by_entry: whether the role is (or is to be) an entry in the Cluster instead of a DatabaseRole.
-    :param found: what PostgreSQL says, answer of :data:`_cnpg_look.APP_SQL`; ``None`` without a cluster.
+    :param found: what PostgreSQL says, answer of :data:`_cnpg_look.APP_SQL`; ``None`` without a cluster or unasked.
     """
 
     cluster: Object | None
@@ -119,9 +119,10 @@ class AppDatabase:
         self._changed_at: float | None = None
 
     # -- reading ---------------------------------------------------------------------------------------------
-    def read(self, present: bool = True) -> World:
+    def read(self, present: bool = True, ask: bool = True) -> World:
         """
         :param present: whether a role is to be there; how a new one is described does not matter otherwise.
+        :param ask: whether PostgreSQL itself is asked; a proof asks it anyway.
         :raises NeedsOperator: when the cluster cannot or must not be used."""
         wanted, kube = self.wanted, self.kube
         cluster = kube.get(wanted.cluster_ref)
@@ -145,7 +146,7 @@ class AppDatabase:
             role_secret_ref=secret_ref,
             inline=inline,
             by_entry=self._by_entry(cluster, inline, role) if present else inline is not None,
-            found=self._look(cluster) if cluster else None,
+            found=self._look(cluster) if cluster and ask else None,
         )
         self.role_api = "inline" if world.by_entry else "databaserole"
         self._refuse_secrets(world)
@@ -482,7 +483,7 @@ class AppDatabase:
         self.rotation = {**(self.rotation or {"restarted": []}), "window_seconds": window}
 
     def _prove(self) -> None:
-        wanted, world = self.wanted, self.read()
+        wanted, world = self.wanted, self.read(ask=False)
         cluster = world.cluster
         if cluster is None:
             raise NeedsOperator(f"{wanted.cluster_ref} went away.", "Let the platform layer create it again.")

@@ -59,7 +59,7 @@ def wait_applied(kube: Kube, wanted: Wanted, ref: Ref, ready: Callable[[Object |
     It looks at a failed object again only after 30 s, or when the object changes. The first failure of a new role
     is ordinary (the operator has yet to allow the instance to read the new Secret), so the object is touched.
     """
-    next_nudge, delay, nudges = time.monotonic() + 0.2, 0.4, 0
+    next_nudge, delay, nudges = time.monotonic() + 0.1, 0.4, 0
 
     def ready_or_nudge(obj: Object | None) -> bool:
         nonlocal next_nudge, delay, nudges
@@ -73,7 +73,7 @@ def wait_applied(kube: Kube, wanted: Wanted, ref: Ref, ready: Callable[[Object |
         return False
 
     try:
-        kube.wait(ref, ready_or_nudge, "become applied", timeout=wanted.timeout, interval=0.1)
+        kube.wait(ref, ready_or_nudge, "become applied", timeout=wanted.timeout, interval=0.05)
     except Timeout as error:
         status = (kube.get(ref) or {}).get("status") or {}
         message = status.get("message") or "CloudNativePG has not looked at it"

@@ -7,7 +7,7 @@ import time
 import pytest
 from postgres import App, Postgres, own_cluster
 
-ONE, TWO, THREE = (App(f"pg-it-{number}") for number in ("one", "two", "three"))
+ONE, TWO, THREE, OLD = (App(f"pg-it-{number}") for number in ("one", "two", "three", "old"))
 #: For states that would disturb others: a cluster of its own.
 OWN = App("pg-it-own", cluster="pg-small", cluster_namespace="pg-it-databases")
 
@@ -28,7 +28,7 @@ def _clean(postgres, small):
     postgres.apply(*own_cluster(OWN.cluster, OWN.cluster_namespace, postgres.image))
     yield
     postgres.kubectl(f"delete namespace {OWN.cluster_namespace} {OWN.name} --ignore-not-found --wait=false")
-    postgres.forget(ONE, TWO, THREE)
+    postgres.forget(ONE, TWO, THREE, OLD)
     postgres.kubectl(f"delete namespace {OWN.cluster_namespace} {OWN.name} --ignore-not-found")
 
 
@@ -37,21 +37,26 @@ def shown(result):
     return result.get("msg"), result.get("plan"), result.get("diff")
 
 
-def foretold_done_repeated(task, app, again=None, **options):
-    """:returns: the result of the run that changed something."""
-    foretold = task("cnpg_app_db", check=True, **app.options, **options)
-    done = task("cnpg_app_db", **app.options, **options)
-    repeated = task("cnpg_app_db", **app.options, **(options if again is None else again))
-    changed = [foretold.get("changed"), done.get("changed"), repeated.get("changed")]
-    assert changed == [True, True, False], (shown(foretold), shown(done), shown(repeated))
-    assert foretold["plan"] == done["plan"]
-    assert foretold["diff"] == done["diff"]
-    return done
+@pytest.fixture
+def foretold_done_repeated(tasks):
+    """In check mode, for real, and again; the result of the run that changed something."""
+
+    def run(app, again=None, **options):
+        first = {**app.options, **options}
+        last = first if again is None else {**app.options, **again}
+        foretold, done, repeated = tasks("cnpg_app_db", {**first, "check": True}, first, last)
+        changed = [foretold.get("changed"), done.get("changed"), repeated.get("changed")]
+        assert changed == [True, True, False], (shown(foretold), shown(done), shown(repeated))
+        assert foretold["plan"] == done["plan"]
+        assert foretold["diff"] == done["diff"]
+        return done
+
+    return run
 
 
 # -- one application, from its creation to its end -----------------------------------------------------------------
-def test_create(task, postgres):
-    done = foretold_done_repeated(task, ONE)
+def test_create(foretold_done_repeated, postgres):
+    done = foretold_done_repeated(ONE)
     assert done["proof"]["may_connect"] == [ONE.database]
     assert done["proof"]["closed_now"] is True
     assert done["proof"]["server_version"].startswith("17.")
@@ -59,9 +64,8 @@ def test_create(task, postgres):
     assert namespace["metadata"]["labels"]["railiance.io/postgres-client"] == "apps-pg"
 
 
-def test_change(task, postgres):
+def test_change(foretold_done_repeated, postgres):
     foretold_done_repeated(
-        task,
         ONE,
         connection_limit=7,
         database_connection_limit=9,
@@ -76,7 +80,7 @@ def test_change(task, postgres):
     assert postgres.sql(owner, ONE.database) == [ONE.database]
 
 
-def test_rotate_restarts_the_workload(task, postgres):
+def test_rotate_restarts_the_workload(foretold_done_repeated, postgres):
     web = postgres.login_pod(ONE, [])
     container = {**web["spec"]["containers"][0], "command": ["sleep", "infinity"]}
     labels = {"app": "web"}
@@ -92,7 +96,7 @@ def test_rotate_restarts_the_workload(task, postgres):
     postgres.kubectl(f"rollout status deployment/web -n {ONE.name} --timeout=60s")
     before = postgres.get("secret", ONE.secret, ONE.name)["data"]["password"]
     options = {"connection_limit": 7, "generation": 1}
-    done = foretold_done_repeated(task, ONE, **options)
+    done = foretold_done_repeated(ONE, **options)
     assert postgres.get("secret", ONE.secret, ONE.name)["data"]["password"] != before
     assert done["rotation"]["restarted"] == [f"Deployment {ONE.name}/web"]
     assert (done["rotation"]["new_login"], done["rotation"]["old_login"]) == ("accepted", "refused")
@@ -104,16 +108,19 @@ def test_rotate_restarts_the_workload(task, postgres):
     assert inside.strip() == ONE.database
 
 
-def test_a_database_opened_in_sql_is_closed_again(task, postgres):
+def test_a_database_opened_in_sql_is_closed_again(foretold_done_repeated, postgres):
     postgres.sql(f'grant connect on database "{ONE.database}" to public')
-    done = foretold_done_repeated(task, ONE, connection_limit=7)
+    done = foretold_done_repeated(ONE, connection_limit=7)
     assert [step["action"] for step in done["plan"]] == ["run"]
     assert done["proof"]["closed_now"] is True
 
 
-def test_three_applications_reach_their_own_database_and_no_other(task, postgres):
-    for app in (TWO, THREE):
-        assert task("cnpg_app_db", **app.options)["proof"]["may_connect"] == [app.database]
+def test_three_applications_reach_their_own_database_and_no_other(tasks, postgres):
+    settings = {"template": "template0", "encoding": "UTF8", "locale_collate": "C", "locale_ctype": "C"}
+    for made in tasks("cnpg_app_db", TWO.options, {**THREE.options, **settings}):
+        assert made["proof"]["may_connect"] == [made["database"]]
+    collation = "select datcollate, datctype from pg_database where datname = :'name'"
+    assert postgres.sql(collation, name=THREE.database) == ["C|C"]
     apps = (ONE, TWO, THREE)
     databases = [*(app.database for app in apps), "postgres", "app"]
     since = time.time()
@@ -132,46 +139,44 @@ def test_three_applications_reach_their_own_database_and_no_other(task, postgres
         assert (rc == 0, state) == ((True, "") if role == database else (False, "42501")), (role, database)
 
 
-def test_adopt(task, postgres):
+def test_adopt(task, foretold_done_repeated, postgres):
     """A database made by hand, with objects of its old owner inside; the old owner keeps his other database."""
-    postgres.kubectl(f"delete namespace {TWO.name}")
-    assert task("cnpg_app_db", **TWO.options, state="absent", drop_data=True)["changed"]
     postgres.sql("create role t_legacy login; create role t_other login")
     try:
-        postgres.sql(f'create database "{TWO.database}" owner t_legacy')
+        postgres.sql(f'create database "{OLD.database}" owner t_legacy')
         postgres.sql("create database t_legacy_own owner t_legacy")
         made = (
             "set role t_legacy; create schema s; create table s.t (id serial primary key); create view s.v as select 1;"
             "create function s.f() returns int language sql as 'select 1'; create type s.e as enum ('a');"
             "insert into s.t default values"
         )
-        postgres.sql(made, TWO.database)
-        refused = task("cnpg_app_db", **TWO.options)
+        postgres.sql(made, OLD.database)
+        refused = task("cnpg_app_db", **OLD.options)
         assert refused["needs_operator"] is True
-        assert f"is owned by role 't_legacy', not by '{TWO.database}'" in refused["msg"]
-        foretold_done_repeated(task, TWO, adopt=True)
+        assert f"is owned by role 't_legacy', not by '{OLD.database}'" in refused["msg"]
+        foretold_done_repeated(OLD, adopt=True)
         owned = "select count(*) from pg_shdepend where refobjid = 't_legacy'::regrole and dbid <> 0"
-        assert postgres.sql(owned, TWO.database) == ["0"]
+        assert postgres.sql(owned, OLD.database) == ["0"]
         mine = 'set role :"name"; insert into s.t default values; select count(*), s.f() from s.t, s.v'
-        assert postgres.sql(mine, TWO.database, name=TWO.database) == ["2|1"]
+        assert postgres.sql(mine, OLD.database, name=OLD.database) == ["2|1"]
         own = "select pg_get_userbyid(datdba) from pg_database where datname = 't_legacy_own'"
         assert postgres.sql(own) == ["t_legacy"]
     finally:
         postgres.sql("drop database if exists t_legacy_own")
-        postgres.forget(TWO)
+        postgres.sql(f'drop database if exists "{OLD.database}" with (force)')
         postgres.sql("drop role if exists t_legacy; drop role if exists t_other")
 
 
-def test_absent_keeps_the_data_and_present_takes_it_up_again(task, postgres):
+def test_absent_keeps_the_data_and_present_takes_it_up_again(task, foretold_done_repeated, postgres):
     postgres.sql("create table kept (id int)", THREE.database)
-    foretold_done_repeated(task, THREE, state="absent")
+    foretold_done_repeated(THREE, state="absent")
     assert postgres.exists(THREE) == {"role": True, "database": True}
     assert task("cnpg_app_db", **THREE.options)["changed"]
     assert postgres.sql("select count(*) from kept", THREE.database) == ["0"]
 
 
-def test_delete_with_its_data(task, postgres):
-    foretold_done_repeated(task, THREE, state="absent", drop_data=True)
+def test_delete_with_its_data(foretold_done_repeated, postgres):
+    foretold_done_repeated(THREE, state="absent", drop_data=True)
     assert postgres.exists(THREE) == {"role": False, "database": False}
 
 
@@ -192,24 +197,27 @@ def test_a_database_in_use_is_not_dropped(task, postgres):
 
 
 # -- refusals ------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        pytest.param({"app": "pg-it-thief", "owner": ONE.database}, "belongs to application 'pg-it-one'", id="role"),
-        pytest.param({"encoding": "LATIN1"}, "has encoding of the cluster, not LATIN1", id="immutable"),
-        pytest.param({"database": "t_elsewhere"}, "its name and cluster cannot change to 't_elsewhere'", id="renamed"),
-        pytest.param({"owner": "app"}, "The role 'app' was created with Cluster databases/apps-pg", id="bootstrap"),
-        pytest.param(
-            {"connection_limit": 5000}, 'Send this to the owner of the platform: "Please raise', id="capacity"
-        ),
-    ],
-)
-def test_refused_without_touching_anything(task, postgres, options, words):
-    before = postgres.kubectl("get databaserole,database,secret -n databases -o name")
-    result = task("cnpg_app_db", **{**ONE.options, **options})
-    assert result.get("failed") is True
-    assert words in result["msg"], result["msg"]
-    assert postgres.kubectl("get databaserole,database,secret -n databases -o name") == before
+REFUSED = [
+    ({"app": "pg-it-thief", "owner": ONE.database}, "belongs to application 'pg-it-one'"),
+    ({"encoding": "LATIN1"}, "has encoding of the cluster, not LATIN1"),
+    ({"database": "t_elsewhere"}, "its name and cluster cannot change to 't_elsewhere'"),
+    ({"owner": "app"}, "The role 'app' was created with Cluster databases/apps-pg"),
+    ({"connection_limit": 5000}, 'Send this to the owner of the platform: "Please raise'),
+]
+
+
+def test_refused_without_touching_anything(tasks, postgres):
+    def versions():
+        mine = "'app.kubernetes.io/instance in (pg-it-one, pg-it-thief)'"
+        shown = "custom-columns=KIND:.kind,NAME:.metadata.name,VERSION:.metadata.resourceVersion"
+        return postgres.kubectl(f"get databaserole,database,secret -n databases -l {mine} -o {shown}")
+
+    before = versions()
+    assert before.count(ONE.name) == 3
+    results = tasks("cnpg_app_db", *({**ONE.options, **options} for options, _words in REFUSED))
+    for (options, words), result in zip(REFUSED, results, strict=True):
+        assert (result.get("failed"), words in result["msg"]) == (True, True), (options, result["msg"])
+    assert versions() == before
 
 
 def test_capacity_of_a_small_cluster(task, small):
@@ -220,10 +228,10 @@ def test_capacity_of_a_small_cluster(task, small):
     assert task("cnpg_app_db", **OWN.options, connection_limit=20, check=True)["changed"]
 
 
-def test_an_inline_role_is_left_inline(task, small):
+def test_an_inline_role_is_left_inline(task, foretold_done_repeated, small):
     """As on an operator before 1.30: the Cluster describes the role, and nothing makes a DatabaseRole of it."""
     small.wait_healthy()
-    done = foretold_done_repeated(task, OWN, role_api="inline")
+    done = foretold_done_repeated(OWN, role_api="inline")
     assert done["role_api"] == "inline"
     assert task("cnpg_app_db", **OWN.options)["changed"] is False
     found = task("cnpg_cluster_info", cluster=OWN.cluster, cluster_namespace=OWN.cluster_namespace)["clusters"][0]
@@ -239,7 +247,7 @@ def test_an_inline_role_is_left_inline(task, small):
     assert "is described twice" in task("cnpg_app_db", **OWN.options)["msg"]
     small.kubectl(f"delete databaserole {OWN.cluster}-{OWN.name} -n {OWN.cluster_namespace}")
     assert "belongs to the platform" in task("cnpg_app_db", **OWN.options, state="absent")["msg"]
-    foretold_done_repeated(task, OWN, role_api="inline", state="absent", drop_data=True)
+    foretold_done_repeated(OWN, role_api="inline", state="absent", drop_data=True)
     assert small.exists(OWN) == {"role": False, "database": False}
     spec = small.get("cluster", OWN.cluster, OWN.cluster_namespace)["spec"]
     assert not spec.get("managed", {}).get("roles")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from bench.bench import Pair, Side, measure, ratio, row, timed
+from bench.bench import Pair, Side, measure, ratio, row, seconds_of_tasks, timed
 
 
 def test_the_ratio_is_taken_pair_by_pair():
@@ -24,6 +26,17 @@ def test_seconds_more_are_allowed_or_not(within, word, met):
     pair = Pair("a push", ["a"], ["b"], "skopeo", within=within, runs=1)
     line, holds = row(pair, Side([2.5], 20), Side([2.0], 30))
     assert (holds, word in line) == (met, True)
+
+
+def test_ours_alone_has_a_limit():
+    line, holds = row(Pair("no change", ["a"], ["b"], "ten tasks", limit=1.6), Side([1.7], 20), Side([9.0], 30))
+    assert (holds, "≤ 1.60 s MISSED" in line) == (False, True)
+
+
+def test_the_seconds_of_the_tasks_are_those_of_the_answer():
+    span = {"start": "2026-01-01T00:00:00.000000Z", "end": "2026-01-01T00:00:01.250000Z"}
+    play = {"tasks": [{"task": {"duration": span}}, {"task": {"duration": span}}]}
+    assert seconds_of_tasks(f"a warning\n{json.dumps({'plays': [play]})}\nand words") == 2.5
 
 
 def test_both_sides_run_equally_often_and_the_world_is_put_back_before_each():

@@ -215,6 +215,12 @@ def test_create_makes_role_then_database_then_the_applications_secret():
     assert result["secret_version"] == kube.objects[ROLE_SECRET]["metadata"]["resourceVersion"]
 
 
+def test_a_creation_looks_into_postgresql_once():
+    kube = world()
+    run(kube)
+    assert len([command for command in kube.commands if "psql" in str(command)]) == 1
+
+
 def test_what_is_created():
     kube = world()
     run(kube)
