@@ -77,6 +77,7 @@ def topic() -> Iterator[list[Pair]]:
                 theirs_is="the API alone: three creates and two waits",
                 within=2.0,
                 before=forget_new,
+                runs=5,
             ),
             Pair(
                 "no change, the last of twenty applications of a cluster",
