@@ -74,7 +74,11 @@ def timed(command: list[str], tasks_only: bool = False) -> tuple[float, float]:
     :raises SystemExit: with the command's output when it fails: a failed run measures nothing.
     """
     # A tool that talks a lot would measure the pipe; its words are wanted only when it fails.
-    shape = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_CALLBACKS_ENABLED": ""} if tasks_only else {}
+    shape = (
+        {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_CALLBACKS_ENABLED": "railiance.stack.run_report"}
+        if tasks_only
+        else {}
+    )
     with open(os.memfd_create("said"), "w+b") as said:
         start = time.monotonic()
         process = subprocess.Popen(
