@@ -60,6 +60,7 @@ def three_times(forge, run, *, changes=True):
     with forge.noted() as asked:
         foretold = run(check=True)
     done, again = run(), run()
+    assert not [answer["msg"] for answer in (foretold, done, again) if answer.get("failed")]
     assert methods(asked) == {"GET"}, asked
     assert [foretold["changed"], done["changed"], again["changed"]] == [changes, changes, False], (foretold, done)
     assert (foretold["plan"], again["plan"]) == (done["plan"], [])
@@ -148,13 +149,13 @@ def test_an_image_with_secrets_is_not_sent(forge, push):
 
 
 # -- the cluster pulls ---------------------------------------------------------------------------------------------
-def test_the_pull_secret_is_used_only_where_it_is_needed(forge, push, kubectl, one):
+def test_the_pull_secret_is_used_only_where_it_is_needed(forge, push, kubectl, two):
     proof = {"namespace": forge.namespace, "when": "always"}
-    closed = push([COMMITS[0]], one, pull_proof=proof)["pull_proof"]
-    opened = push([COMMITS[0]], one, repository=f"{PUBLIC}/site", pull_proof=proof)["pull_proof"]
+    closed = push([COMMITS[1]], two, pull_proof=proof)["pull_proof"]
+    opened = push([COMMITS[1]], two, repository=f"{PUBLIC}/site", pull_proof=proof)["pull_proof"]
     assert (closed["pulled"], closed["pull_secret"]) == (True, "gitea-pull")
     assert (opened["pulled"], opened["pull_secret"]) == (True, "")
-    refused = push([COMMITS[0]], one, pull_proof={**proof, "pull_secret": "none"})
+    refused = push([COMMITS[1]], two, pull_proof={**proof, "pull_secret": "none"})
     assert "may not be pulled anonymously, and Secret reg-it/none is missing" in refused["msg"]
     assert kubectl(f"get pods -n {forge.namespace} -l railiance.io/purpose=pull-proof -o json")["items"] == []
 
