@@ -51,7 +51,7 @@ class Load:
         self._host, self._path, self._address = parts.hostname or "", parts.path, address
         self._context = ssl.create_default_context(cafile=ca_file)
         self._log = log
-        self._free: dict[bool, list[Visitor]] = {True: [Visitor(True) for _ in range(KEPT)], False: []}
+        self._free: dict[bool, list[Visitor]] = {True: [Visitor(True) for number in range(KEPT)], False: []}
         self.late = 0
 
     async def run(self, rate: float, ended: asyncio.Event) -> None:
