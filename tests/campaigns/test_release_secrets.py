@@ -77,6 +77,7 @@ def test_no_secret_of_a_release_is_anywhere_but_in_its_secret(shop, traced, node
         for verb, *arguments in (
             ("promote", f"image={shop.references['data']}"),
             ("rotate", "rotate=secret_key"),
+            ("rotate", "rotate=old_keys", "keep_days=0"),
             ("rotate", "rotate=database_password"),
             ("restart",),
             ("rollback",),
