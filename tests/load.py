@@ -120,7 +120,7 @@ def judged(log: Path, began: float, ended: float) -> dict[str, Any]:
     """What the log says of the time between two moments."""
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     lines = [line for line in lines if began <= line["at"] < ended]
-    failed = [line for line in lines if line["error"]]
+    failed = sorted((line for line in lines if line["error"]), key=lambda line: line["at"])
     seconds = Counter(int(line["at"]) for line in lines)
     whole = range(int(began) + 1, int(ended))
     times = sorted(line["ms"] for line in lines)

@@ -160,7 +160,7 @@ def test_a_new_password_with_persistent_connections(shop, under_load):
 
 
 def test_a_new_password_with_a_connection_per_request(shop, under_load):
-    """The window is real; it is as long as the module says."""
+    """The window is real: from the new password until the last old pod is gone."""
     shop.describe(**PERSISTENT | {"environment": {}})
     assert shop.promote("initial").rc == 0
     with under_load() as seen:
