@@ -11,6 +11,13 @@ config.railiance.io/version: {{ . | quote }}
 {{- define "app.pod" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
+# A lost answer of the cluster's name server costs a second, not the resolver's five: somebody waits for the connection.
+dnsConfig:
+  options:
+    - name: timeout
+      value: "1"
+    - name: attempts
+      value: "5"
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
