@@ -26,6 +26,8 @@ spec:
       {{- end }}
     spec:
       {{- include "app.pod" . | nindent 6 }}
+      # The sleep below, and then what the program takes to finish its requests.
+      terminationGracePeriodSeconds: 60
       containers:
         - {{- include "app.container" . | nindent 10 }}
           {{- with .Values.command }}
@@ -51,7 +53,7 @@ spec:
             timeoutSeconds: 5
             failureThreshold: 6
           lifecycle:
-            # The proxy learns of the end a moment after the pod does: keep serving until it has.
+            # The proxy learns of the end later than the pod does, on a busy server by seconds: keep serving until it has.
             preStop:
               sleep:
-                seconds: 5
+                seconds: 15
