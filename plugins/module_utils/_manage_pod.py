@@ -20,8 +20,11 @@ _SHORTEST_SECRET = 4
 _MASK = "********"
 #: What a pod that serves has and one that runs a command has not.
 _SERVING = ("ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "restartPolicy", "args")
-#: Rules that place a serving pod beside or away from its kind.
-_PLACING = ("topologySpreadConstraints", "restartPolicy", "activeDeadlineSeconds", "hostname", "subdomain")
+#: Rules that place a serving pod beside or away from its kind, and how it ends.
+_PLACING = (
+    *("topologySpreadConstraints", "restartPolicy", "activeDeadlineSeconds", "hostname", "subdomain"),
+    "terminationGracePeriodSeconds",
+)
 
 
 def pick_container(template: Object, name: str = "") -> Object:
