@@ -258,8 +258,10 @@ def test_a_registry_of_another_make(forge, task, node):
             log = node(f"sudo journalctl -u {forge.namespace}-distribution -o cat --no-pager")
             return re.findall(r'"(GET|HEAD|POST|PUT|PATCH|DELETE) (/v2/\S*) HTTP', log)
 
+        # The journal may hold an earlier run.
+        before = len(noted())
         foretold = push(["0d1c5f7", "latest"], check=True)
-        assert {method for method, _path in noted()} == {"GET"}
+        assert {method for method, _path in noted()[before:]} == {"GET"}
         done, again = push(["0d1c5f7", "latest"]), push(["0d1c5f7", "latest"])
         assert [foretold["changed"], done["changed"], again["changed"]] == [True, True, False], (foretold, done, again)
         assert foretold["plan"] == done["plan"]
