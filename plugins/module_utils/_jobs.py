@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
@@ -84,6 +85,19 @@ def job_name(app: str, purpose: str, *identity: Any) -> str:
     return app[: 63 - len(suffix)].rstrip("-.") + suffix
 
 
+def job_labels(app: str, what: str) -> dict[str, str]:
+    """Labels of a Job for an application, by which :func:`sweep` finds it."""
+    return {"app.kubernetes.io/name": what, **_labels(app)}
+
+
+def _labels(app: str) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/instance": app,
+        "app.kubernetes.io/part-of": "railiance-stack",
+        "app.kubernetes.io/managed-by": "railiance.stack",
+    }
+
+
 def build_job(
     name: str,
     namespace: str,
@@ -143,6 +157,18 @@ def run_job(
         kube.delete(ref)
 
 
+def sweep(kube: Kube, namespace: str, app: str, *, now: datetime | None = None) -> list[str]:
+    """Delete the Jobs for an application that have ended and whose owner was killed; returns their names."""
+    now = now or datetime.now(UTC)
+    selector = ",".join(f"{key}={value}" for key, value in _labels(app).items())
+    left = [
+        Ref.of(job)
+        for job in kube.find("batch/v1", "Job", namespace, selector)
+        if (ended := _ended_at(job)) and (now - ended).total_seconds() >= _LEFT_BEHIND_SECONDS
+    ]
+    return [ref.name for ref in left if kube.delete(ref)]
+
+
 @contextlib.contextmanager
 def running_job(
     kube: Kube,
@@ -195,7 +221,7 @@ def _create_alone(kube: Kube, job: Object, ref: Ref, deadline: float, clock: Clo
             other = kube.get(ref)
         if other is None:
             continue
-        finished = _finished(other)
+        finished = _end(other) is not None
         if finished or _stuck(kube, ref, other):
             left_since = clock.now() if left_since is None else left_since
             # An owner that lives reads the log, or gives a pod up that cannot start.
@@ -211,9 +237,16 @@ def _create_alone(kube: Kube, job: Object, ref: Ref, deadline: float, clock: Clo
         clock.sleep(0.5)
 
 
-def _finished(job: Object) -> bool:
+def _end(job: Object) -> Object | None:
+    """The condition that says so, when a Job has ended."""
     conditions = (job.get("status") or {}).get("conditions") or []
-    return any(c.get("type") in ("Complete", "Failed") and c.get("status") == "True" for c in conditions)
+    ends = (c for c in conditions if c.get("type") in ("Complete", "Failed") and c.get("status") == "True")
+    return next(ends, None)
+
+
+def _ended_at(job: Object) -> datetime | None:
+    end = _end(job)
+    return datetime.fromisoformat(end["lastTransitionTime"].replace("Z", "+00:00")) if end else None
 
 
 def _stuck(kube: Kube, ref: Ref, job: Object) -> bool:

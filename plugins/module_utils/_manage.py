@@ -18,6 +18,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._jobs import (
     Clock,
     NotStarted,
     build_job,
+    job_labels,
     job_name,
     run_job,
 )
@@ -213,12 +214,7 @@ class Manage:
         if task.password:
             name, key = task.password
             env.append({"name": _PASSWORD_VARIABLE, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}})
-        labels = {
-            "app.kubernetes.io/name": "management-command",
-            "app.kubernetes.io/instance": task.app,
-            "app.kubernetes.io/part-of": "railiance-stack",
-            "app.kubernetes.io/managed-by": "railiance.stack",
-        }
+        labels = job_labels(task.app, "management-command")
         argv = _runner.runner_argv(task.request.python, commands, task.directory, timeout=task.timeout)
         pod = build_pod(template, container, argv, labels=labels, image=task.image, env=env)
         looking = commands == _django.reading(task.request, self._lock_name())

@@ -16,14 +16,15 @@ from ansible_collections.railiance.stack.plugins.module_utils import _cnpg
 from ansible_collections.railiance.stack.plugins.module_utils._artifact import hash_file, replacing
 from ansible_collections.railiance.stack.plugins.module_utils._cnpg_refuse import refuse_cluster
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
+from ansible_collections.railiance.stack.plugins.module_utils._jobs import job_labels
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
 from ansible_collections.railiance.stack.plugins.module_utils._restore_age import Age, Key, check_recipients
 from ansible_collections.railiance.stack.plugins.module_utils._restore_session import (
+    PURPOSE,
     Database,
     Loaded,
     Session,
-    labels_of_jobs,
     session,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._restore_store import (
@@ -276,7 +277,7 @@ class RestorePoints:
 
     def _clean_jobs(self) -> None:
         """Jobs of runs that were killed: whoever holds the lock has none yet."""
-        labels = ",".join(f"{key}={value}" for key, value in labels_of_jobs(self.wanted.app).items())
+        labels = ",".join(f"{key}={value}" for key, value in job_labels(self.wanted.app, PURPOSE).items())
         for job in self.kube.find("batch/v1", "Job", self.wanted.namespace, labels):
             self.kube.delete(Ref.of(job))
 

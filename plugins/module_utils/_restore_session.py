@@ -20,7 +20,7 @@ from typing import IO, Any
 from ansible_collections.railiance.stack.plugins.module_utils._cnpg import image_of
 from ansible_collections.railiance.stack.plugins.module_utils._cnpg_proof import CONTAINER, build_client_pod
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
-from ansible_collections.railiance.stack.plugins.module_utils._jobs import build_job, running_job
+from ansible_collections.railiance.stack.plugins.module_utils._jobs import build_job, job_labels, running_job
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Channel, Kube, Object, Timeout
 
 PURPOSE = "restore-point"
@@ -372,20 +372,11 @@ def session(
         yield Session(kube, namespace, pod, deadline)
 
 
-def labels_of_jobs(app: str) -> dict[str, str]:
-    return {
-        "app.kubernetes.io/name": PURPOSE,
-        "app.kubernetes.io/instance": app,
-        "app.kubernetes.io/part-of": "railiance-stack",
-        "app.kubernetes.io/managed-by": "railiance.stack",
-    }
-
-
 def build_session_job(
     image: str, pull_secrets: list[Object], *, app: str, namespace: str, secret: str, name: str, timeout: int
 ) -> Object:
     """A Job whose pod waits for commands; it ends by itself when nobody ends it."""
-    labels = labels_of_jobs(app)
+    labels = job_labels(app, PURPOSE)
     pod = build_client_pod(
         image,
         pull_secrets,

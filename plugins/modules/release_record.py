@@ -96,6 +96,11 @@ reason:
   description: Why it does not, empty when it does.
   returned: success
   type: str
+swept:
+  description: Jobs of runs that were killed, deleted with the note. They had ended, and nobody read their log any more.
+  returned: when the release carries the note and it is no check mode
+  type: list
+  elements: str
 suspicious:
   description: Log lines that look like errors, with the values of Secrets hidden.
   returned: always
@@ -107,6 +112,7 @@ from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._helm import read_releases
+from ansible_collections.railiance.stack.plugins.module_utils._jobs import sweep
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, run_cluster_module
 from ansible_collections.railiance.stack.plugins.module_utils._release import (
     APP_SPEC,
@@ -157,11 +163,12 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
         "reason": "; ".join(troubles),
         "suspicious": lines[:_SHOWN],
     }
-    labels = labels_of(wanted, look.state(wanted))
-    if module.check_mode or troubles or all(release.labels.get(key) == value for key, value in labels.items()):
+    if module.check_mode or troubles:
         return result
-    kube.patch(release.secret, {"metadata": {"labels": labels}})
-    return result
+    labels = labels_of(wanted, look.state(wanted))
+    if any(release.labels.get(key) != value for key, value in labels.items()):
+        kube.patch(release.secret, {"metadata": {"labels": labels}})
+    return {**result, "swept": sweep(kube, wanted.namespace, wanted.name)}
 
 
 def main() -> None:

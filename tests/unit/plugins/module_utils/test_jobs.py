@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._jobs import (
     Clock,
     NotStarted,
     build_job,
+    job_labels,
     job_name,
     run_job,
+    sweep,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._kube import ApiError, Ref, Timeout
 from unit.fakes import FakeKube
@@ -241,3 +245,22 @@ def test_a_log_that_never_began_is_empty_and_other_errors_are_not_hidden():
     assert run(kube, Time((1, lambda: pod(kube, "Failed", **ended(1))))).log == ""
     with pytest.raises(ApiError, match="forbidden"):
         run(kube, Time((1, lambda: pod(kube, "Failed", **ended(1)))))
+
+
+def test_what_killed_runs_left_is_swept_and_nothing_else():
+    kube = FakeKube(NAMESPACE)
+    for name, app, ended in (
+        ("old", "app", "2026-01-01T10:00:00Z"),
+        ("just-read", "app", "2026-01-01T10:00:55Z"),
+        ("running", "app", ""),
+        ("of-another", "other", "2026-01-01T10:00:00Z"),
+    ):
+        left = build_job(name, "app", TEMPLATE, labels=job_labels(app, "management-command"), timeout=60)
+        conditions = [{"type": "Failed", "status": "True", "lastTransitionTime": ended}] if ended else []
+        kube.put({**left, "status": {"conditions": conditions}})
+    assert sweep(kube, "app", "app", now=datetime(2026, 1, 1, 10, 1, tzinfo=UTC)) == ["old"]
+    assert [job["metadata"]["name"] for job in kube.find("batch/v1", "Job", "app")] == [
+        "just-read",
+        "running",
+        "of-another",
+    ]
