@@ -146,6 +146,9 @@ def own_cluster(name: str, namespace: str, image: str, **spec: Any) -> list[dict
                 "instances": 1,
                 "imageName": image,
                 "storage": {"size": "1Gi"},
+                # Nobody's last session is waited for: a test that ends takes its cluster with it.
+                "smartShutdownTimeout": 1,
+                "stopDelay": 20,
                 "postgresql": {"parameters": {"max_connections": "30", "shared_buffers": "32MB"}},
                 **spec,
             },
