@@ -15,7 +15,12 @@ from urllib.parse import quote
 from ansible_collections.railiance.stack.plugins.module_utils._cnpg import Wanted
 from ansible_collections.railiance.stack.plugins.module_utils._cnpg_look import APP_SQL, isolation
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
-from ansible_collections.railiance.stack.plugins.module_utils._jobs import Outcome, build_job, job_name
+from ansible_collections.railiance.stack.plugins.module_utils._jobs import (
+    BEGINS_ALONE_AFTER,
+    Outcome,
+    build_job,
+    job_name,
+)
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref
 
 CONTAINER = "psql"
@@ -48,6 +53,7 @@ select '{_MARK}' || json_build_object(
 """
 # The first login takes the parts, the second one the address; both as the application reads them.
 _SCRIPT = f"""
+timeout {BEGINS_ALONE_AFTER} head -n 1 >/dev/null
 tries=0
 until pg_isready -q -t 2; do
   tries=$((tries + 1))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import time
@@ -17,6 +18,7 @@ from typing import Any
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._kube import (
     ApiError,
+    Channel,
     Conflict,
     Kube,
     Object,
@@ -42,6 +44,8 @@ _PATIENCE = 20.0
 
 #: Reads the exit code out of a log: ``None`` while the program has not said its last word.
 LastWord = Callable[[str], "int | None"]
+#: Seconds after which a program begins although nobody has told it to by a line on its standard input.
+BEGINS_ALONE_AFTER = 5
 
 
 @dataclass(frozen=True)
@@ -142,12 +146,15 @@ def run_job(
 
     :param container: whose exit code and log count.
     :param patience: seconds for a pod that cannot start to start after all.
-    :param last_word: the exit code, as soon as the log shows that the program is through. The kubelet takes a second to
-        notice.
+    :param last_word: the exit code, as soon as the log shows that the program is through. It is listened to from its
+        start, one to two seconds before the kubelet notices that it runs: it must wait for a line on its standard input
+        before it says anything, at most ``BEGINS_ALONE_AFTER`` seconds.
     :raises NotStarted: when the pod cannot start (image, Secret, admission).
     :raises Timeout: when it does not end in time; it is stopped then.
     """
     clock = clock or Clock()
+    if last_word:
+        job = _with_input(job, container)
     ref = Ref.of(job)
     created = _create_alone(kube, job, ref, clock.now() + timeout, clock)
     deadline = clock.now() + timeout
@@ -193,7 +200,7 @@ def running_job(
         trouble = _Trouble(kube, ref, uid, patience, clock)
         while True:
             pod = _pod_of(kube, ref, uid)
-            if pod is not None and _running(pod, container):
+            if pod is not None and (_running(pod, container) or _answers(kube, pod, container)):
                 break
             if pod is not None and (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
                 outcome = _outcome(kube, pod, container)
@@ -266,24 +273,96 @@ def _follow(
     clock: Clock,
 ) -> Outcome:
     trouble = _Trouble(kube, ref, uid, patience, clock)
-    while True:
-        pod = _pod_of(kube, ref, uid)
-        if pod is not None and (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
-            return _outcome(kube, pod, container)
-        if last_word and pod is not None and _running(pod, container):
-            log = _log(kube, pod, container)
-            rc = last_word(log)
-            if rc is not None:
-                return Outcome(rc, log, "Completed" if rc == 0 else "Error", pod["metadata"]["name"])
-        trouble.check(pod)
-        if clock.now() >= deadline:
-            raise Timeout(
-                f"{ref} did not end within {timeout:.0f} s and was stopped.",
-                "Raise the timeout, or find out what it waits for in its log and events.",
-                log=_log(kube, pod, container) if pod else "",
-                events=_events(kube, ref, uid, pod),
-            )
-        clock.sleep(trouble.pace)
+    with contextlib.closing(_Listener(kube, container, clock)) as listener:
+        while True:
+            pod = _pod_of(kube, ref, uid)
+            if pod is not None and (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+                return _outcome(kube, pod, container)
+            if last_word and pod is not None:
+                log = listener.log(pod)
+                rc = last_word(log)
+                if rc is not None:
+                    return Outcome(rc, log, "Completed" if rc == 0 else "Error", pod["metadata"]["name"])
+            trouble.check(pod)
+            if clock.now() >= deadline:
+                raise Timeout(
+                    f"{ref} did not end within {timeout:.0f} s and was stopped.",
+                    "Raise the timeout, or find out what it waits for in its log and events.",
+                    log=_log(kube, pod, container) if pod else "",
+                    events=_events(kube, ref, uid, pod),
+                )
+            listener.wait(trouble.pace)
+
+
+class _Listener:
+    """Hears a container's program from its first word on.
+
+    The kubelet shows a log only when it has noticed that the container runs, one to two seconds late; who attaches asks
+    the container runtime. Where nobody can attach, or the connection breaks, the log is read.
+    """
+
+    def __init__(self, kube: Kube, container: str, clock: Clock) -> None:
+        self._kube, self._container, self._clock = kube, container, clock
+        self._channel: Channel | None = None
+        self._tries = True
+        self._heard = bytearray()
+
+    def log(self, pod: Object) -> str:
+        """What the program has said so far."""
+        running = _running(pod, self._container)
+        if self._channel is None and self._tries and (running or (pod.get("spec") or {}).get("nodeName")):
+            self._attach(pod, last=running)
+        if self._channel is not None:
+            return self._heard.decode(errors="replace")
+        return _log(self._kube, pod, self._container) if running and not self._tries else ""
+
+    def wait(self, seconds: float) -> None:
+        """Until something was said, or so long."""
+        if self._channel is None:
+            self._clock.sleep(seconds)
+            return
+        try:
+            out, err = self._channel.receive(seconds)
+        except StackError:
+            out = err = b""
+        self._heard += out + err
+        if not self._channel.is_open and not out:
+            self.close()
+
+    def _attach(self, pod: Object, last: bool) -> None:
+        """:param last: whether the kubelet knows of the container: then it must work."""
+        try:
+            self._channel = self._kube.attach(pod["metadata"]["namespace"], pod["metadata"]["name"], self._container)
+            self._channel.send(b"\n")
+        except StackError:
+            self._tries = not last
+            if self._channel is not None:
+                self.close()
+
+    def close(self) -> None:
+        """From now on only the log tells."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel, self._tries = None, False
+
+
+def _with_input(job: Object, container: str) -> Object:
+    """The Job with a container that one listener can attach to."""
+    job = copy.deepcopy(job)
+    for one in job["spec"]["template"]["spec"]["containers"]:
+        if one["name"] == container:
+            one.update(stdin=True, stdinOnce=True)
+    return job
+
+
+def _answers(kube: Kube, pod: Object, container: str) -> bool:
+    """Whether something can be run in the container: one to two seconds before the pod's status says that it runs."""
+    if not (pod.get("spec") or {}).get("nodeName"):
+        return False
+    try:
+        return kube.exec(pod["metadata"]["namespace"], pod["metadata"]["name"], ["true"], container=container).rc == 0
+    except StackError:
+        return False
 
 
 class _Trouble:

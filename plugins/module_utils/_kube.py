@@ -324,23 +324,28 @@ class Kube:
         self, namespace: str, pod: str, command: list[str], *, container: str | None = None, stdin: bool = False
     ) -> Channel:
         """Start a command in a container and leave its streams to the caller, who closes the channel."""
+        what = f"run {command[0]} in Pod {namespace}/{pod}"
+        return self._stream("exec", what, pod, namespace, container=container, stdin=stdin, command=command)
+
+    def attach(self, namespace: str, pod: str, container: str) -> Channel:
+        """Standard input, output and error of a container's own program from now on; the caller closes the channel.
+
+        The kubelet asks the container runtime: a container can be attached to about a second before its pod's status
+        says that it runs.
+        """
+        return self._stream(
+            "attach", f"attach to Pod {namespace}/{pod}", pod, namespace, container=container, stdin=True
+        )
+
+    def _stream(self, verb: str, what: str, pod: str, namespace: str, **options: Any) -> Channel:
         from kubernetes.client import CoreV1Api
         from kubernetes.stream import stream
 
-        what = f"run {command[0]} in Pod {namespace}/{pod}"
-        options: dict[str, Any] = {"container": container} if container else {}
+        connect = getattr(CoreV1Api(self._api_client), f"connect_get_namespaced_pod_{verb}")
+        given = {name: value for name, value in options.items() if value is not None}
         try:
             client = stream(
-                CoreV1Api(self._api_client).connect_get_namespaced_pod_exec,
-                pod,
-                namespace,
-                command=command,
-                stdin=stdin,
-                stdout=True,
-                stderr=True,
-                tty=False,
-                _preload_content=False,
-                **options,
+                connect, pod, namespace, stdout=True, stderr=True, tty=False, _preload_content=False, **given
             )
         except (ApiException, HTTPError) as error:
             raise _translate(error, what) from error

@@ -14,6 +14,7 @@ from ansible_collections.railiance.stack.plugins.module_utils import _django, _r
 from ansible_collections.railiance.stack.plugins.module_utils._django import Migrations, Request, Seed, Target, Verdict
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
 from ansible_collections.railiance.stack.plugins.module_utils._jobs import (
+    BEGINS_ALONE_AFTER,
     IMAGE_REASONS,
     Clock,
     NotStarted,
@@ -215,7 +216,9 @@ class Manage:
             name, key = task.password
             env.append({"name": _PASSWORD_VARIABLE, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}})
         labels = job_labels(task.app, "management-command")
-        argv = _runner.runner_argv(task.request.python, commands, task.directory, timeout=task.timeout)
+        argv = _runner.runner_argv(
+            task.request.python, commands, task.directory, timeout=task.timeout, wait=BEGINS_ALONE_AFTER
+        )
         pod = build_pod(template, container, argv, labels=labels, image=task.image, env=env)
         looking = commands == _django.reading(task.request, self._lock_name())
         name = self._lock_name()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -197,6 +198,8 @@ class Step:
 
 def main() -> None:
     spec = json.loads(sys.argv[1])
+    if spec["wait"]:
+        select.select([sys.stdin], [], [], spec["wait"])
     if spec["stdin"]:
         os.environ.update(json.loads(sys.stdin.readline()))
     raise SystemExit(Runner(spec).run())

@@ -65,11 +65,17 @@ class Ran:
 
 
 def runner_argv(
-    python: str, commands: list[Command], directory: str = "", stdin: bool = False, timeout: float = 0
+    python: str,
+    commands: list[Command],
+    directory: str = "",
+    stdin: bool = False,
+    timeout: float = 0,
+    wait: float = 0,
 ) -> list[str]:
     """The command line that runs the steps.
 
     :param stdin: whether one line of JSON with secret environment is read first.
+    :param wait: seconds at most that it waits for somebody who listens and says so by a line on its standard input.
     :param timeout: seconds after which it stops them by itself and ends with 124; 0 for never.
     """
     steps = [
@@ -83,7 +89,7 @@ def runner_argv(
         }
         for command in commands
     ]
-    spec = {"steps": steps, "directory": directory, "stdin": stdin, "timeout": timeout}
+    spec = {"steps": steps, "directory": directory, "stdin": stdin, "timeout": timeout, "wait": wait}
     return [python, "-u", "-c", inspect.getsource(_pod_runner), json.dumps(spec)]
 
 

@@ -74,6 +74,8 @@ class FakeKube:
         self.commands: list[tuple[list[str], str | None]] = []
         #: Answers of ``exec``: ``handler(namespace, pod, command, stdin) -> Completed``.
         self.on_exec: Callable[[str, str, list[str], str | None], Completed] | None = None
+        #: Answers of ``attach``: ``handler(namespace, pod, container) -> channel``; nobody can attach without one.
+        self.on_attach: Callable[[str, str, str], Any] | None = None
         #: Called after every stored write, to play a controller: ``handler(kube, verb, ref)``.
         self.on_write: Callable[[FakeKube, str, Ref], None] | None = None
         #: Raised once by the next matching call: ``{("apply", ref): error}``; key ``(verb, None)`` matches every ref.
@@ -205,6 +207,11 @@ class FakeKube:
     ) -> Completed:
         self.commands.append((command, stdin))
         return self.on_exec(namespace, pod, command, stdin) if self.on_exec else Completed(0, "", "")
+
+    def attach(self, namespace: str, pod: str, container: str) -> Any:
+        if self.on_attach is None:
+            raise ApiError(f"Could not attach to Pod {namespace}/{pod}: container not found (404).", status=404)
+        return self.on_attach(namespace, pod, container)
 
     # -- waiting ---------------------------------------------------------------------------------------------
     def wait(

@@ -113,6 +113,85 @@ def test_a_program_that_said_its_last_word_is_not_waited_for():
     assert REF not in kube.objects
 
 
+class Words:
+    """A channel to a program that says these words one after the other; ``None`` breaks the connection."""
+
+    def __init__(self, time, *words):
+        self.time, self.words, self.is_open, self.sent = time, list(words), True, b""
+
+    def send(self, data):
+        self.sent += data
+
+    def receive(self, timeout):
+        word = self.words.pop(0) if self.words else b""
+        self.time.sleep(0 if word else timeout)
+        if word is None:
+            self.is_open = False
+            raise StackError("the connection broke")
+        return word, b""
+
+    def close(self):
+        self.is_open = False
+
+
+def last_word(log):
+    return int(log.split()[-1]) if log.endswith("through 4\n") else None
+
+
+def on_a_node(kube):
+    pod(kube, "Pending")
+    kube.objects[Ref("v1", "Pod", "app-migrate-1-x", "app")]["spec"] = {"nodeName": "node1"}
+
+
+def test_a_program_is_told_to_begin_and_heard_before_its_pod_is_said_to_run():
+    kube, time = FakeKube(NAMESPACE), Time((1, lambda: on_a_node(kube)))
+    words = Words(time, b"working\n", b"through", b" 4\n")
+    tried = []
+
+    def attach(*where):
+        tried.append(where)
+        if len(tried) < 3:
+            raise ApiError("container not found", status=404)
+        return words
+
+    kube.on_attach = attach
+    outcome = run_job(kube, job(), "app", timeout=60, last_word=last_word, clock=time.clock())
+    assert (outcome.rc, outcome.log, outcome.reason) == (4, "working\nthrough 4\n", "Error")
+    assert (words.sent, words.is_open, tried) == (b"\n", False, [("app", "app-migrate-1-x", "app")] * 3)
+    assert not [read for read in kube.reads if read.startswith("logs")]
+
+
+def test_when_the_connection_breaks_the_log_tells():
+    kube = FakeKube(NAMESPACE)
+    kube.pod_logs[("app", "app-migrate-1-x")] = "working\nthrough 4\n"
+    running = {"containerStatuses": [{"name": "app", "state": {"running": {}}}]}
+    time = Time((1, lambda: on_a_node(kube)), (8, lambda: pod(kube, **running)))
+    attached = []
+
+    def attach(*where):
+        attached.append(where)
+        return Words(time, b"working\n", None)
+
+    kube.on_attach = attach
+    outcome = run_job(kube, job(), "app", timeout=60, last_word=last_word, clock=time.clock())
+    assert (outcome.rc, outcome.log) == (4, "working\nthrough 4\n")
+    assert len(attached) == 1
+
+
+def test_only_a_program_that_is_listened_to_waits_for_its_listener():
+    kube = FakeKube(NAMESPACE)
+    asked = []
+    kube.on_write = lambda kube, verb, ref: (
+        asked.append(kube.objects.get(ref, {}).get("spec")) if verb == "create" else 0
+    )
+    for word in (None, last_word):
+        time = Time((1, lambda: pod(kube, "Succeeded", **ended(0))))
+        run_job(kube, job(), "app", timeout=60, last_word=word, clock=time.clock())
+    plain, listened = (spec["template"]["spec"]["containers"][0] for spec in asked)
+    assert plain == TEMPLATE["spec"]["containers"][0]
+    assert listened == {**plain, "stdin": True, "stdinOnce": True}
+
+
 def test_a_failed_init_container_counts():
     kube = FakeKube(NAMESPACE)
     init = [{"name": "init", "state": {"terminated": {"exitCode": 7, "reason": "Error"}}}]
