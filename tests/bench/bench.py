@@ -37,8 +37,8 @@ class Pair:
     :param goal: the ratio ours / theirs that must not be exceeded; ``None`` where there is only something to look at.
     :param within: the seconds that ours may take more, where the alternative does less around the same work.
     :param limit: seconds that ours may take.
-    :param tasks_only: both are playbooks, and only the seconds of their tasks count, not those that ansible-playbook
-        needs around them.
+    :param tasks_only: of a playbook only the seconds of its tasks count, not those that ansible-playbook needs around
+        them.
     :param before: puts the world back before each run of either side; not timed.
     :param runs: how often each side runs, after one run that does not count.
     """
@@ -70,9 +70,10 @@ class Side:
 def timed(command: list[str], tasks_only: bool = False) -> tuple[float, float]:
     """Run to the end; seconds and MiB of the largest process.
 
-    :param tasks_only: the command is ansible-playbook, and the seconds are those of its tasks.
+    :param tasks_only: when the command is ansible-playbook, the seconds are those of its tasks.
     :raises SystemExit: with the command's output when it fails: a failed run measures nothing.
     """
+    tasks_only = tasks_only and "ansible-playbook" in command
     # A tool that talks a lot would measure the pipe; its words are wanted only when it fails.
     shape = (
         {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_CALLBACKS_ENABLED": "railiance.stack.run_report"}
