@@ -6,158 +6,38 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
-INVENTORY = ROOT / "inventory" / "lab"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One ansible-playbook run: its exit code, its output and its run report."""
-
-    rc: int
-    output: str
-    report: dict[str, Any]
-
-    @property
-    def changed(self) -> list[str]:
-        return [
-            task["name"] for layer in self.report["layers"] for task in layer["tasks"] if task["status"] == "changed"
-        ]
-
-    @property
-    def messages(self) -> list[str]:
-        return [
-            task.get("message", "") for task in self.report.get("failures", []) + self.report.get("needs_operator", [])
-        ]
-
-    def layer_seconds(self) -> dict[str, float]:
-        return {layer["layer"]: layer["seconds"] for layer in self.report["layers"]}
+import server
 
 
 @pytest.fixture(scope="session")
 def lab() -> dict[str, Any]:
-    return json.loads((ROOT / ".lab" / "lab.json").read_text())
+    return server.read_lab()
 
 
 @pytest.fixture(scope="session")
-def playbook(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
-    """``playbook("deploy-stack.yml", "--check") -> Run``; output goes to the terminal as it comes."""
-
-    def run(name: str, *arguments: str, cwd: Path = ROOT, inventory: Path = INVENTORY, **environment: str) -> Run:
-        report = tmp_path_factory.mktemp("run") / "report.json"
-        command = ["ansible-playbook", name, "-i", str(inventory), *arguments]
-        start = time.monotonic()
-        print(f"\n$ {' '.join(command)}", flush=True)
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env={**os.environ, "RAILIANCE_RUN_REPORT": str(report), "ANSIBLE_NOCOLOR": "1", **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert process.stdout
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            print(line, end="", flush=True)
-        rc = process.wait()
-        print(f"({time.monotonic() - start:.0f} s)", flush=True)
-        return Run(rc, "".join(lines), json.loads(report.read_text()) if report.exists() else {"layers": []})
-
-    return run
+def playbook() -> Callable[..., server.Run]:
+    return server.playbook
 
 
 @pytest.fixture(scope="session")
-def tasks(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[dict[str, Any]]]:
-    """``tasks("cnpg_app_db", {"app": "shop", "check": True}, {"app": "shop"}) -> results``: one playbook on the node.
-
-    A task that fails is a result as well, and the next one runs: ``failed`` and ``msg`` say so, and the test asserts
-    them.
-    """
-
-    def run(module: str, *calls: dict[str, Any]) -> list[dict[str, Any]]:
-        play = {
-            "hosts": "stack",
-            "become": True,
-            "gather_facts": False,
-            "vars": {"ansible_python_interpreter": "/opt/railiance/venv/bin/python"},
-            "module_defaults": {"group/railiance.stack.stack": {"kubeconfig": "/etc/rancher/k3s/k3s.yaml"}},
-            "tasks": [
-                {
-                    "name": module,
-                    f"railiance.stack.{module}": {name: value for name, value in call.items() if name != "check"},
-                    "check_mode": call.get("check", False),
-                    "ignore_errors": True,
-                }
-                for call in calls
-            ],
-        }
-        file = tmp_path_factory.mktemp("task") / "play.yml"
-        file.write_text(json.dumps([play]))
-        file.chmod(0o600)
-        done = subprocess.run(
-            ["ansible-playbook", str(file), "-i", str(INVENTORY), "--diff"],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-                "ANSIBLE_CALLBACKS_ENABLED": "railiance.stack.run_report",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert "{" in done.stdout, f"{module} did not run: {done.stdout}{done.stderr}"
-        answer = json.loads(done.stdout[done.stdout.index("{") :])
-        results = [next(iter(one["hosts"].values())) for one in answer["plays"][0]["tasks"]]
-        assert len(results) == len(calls), f"not every {module} ran: {done.stdout}{done.stderr}"
-        return results
-
-    return run
+def tasks() -> Callable[..., list[dict[str, Any]]]:
+    return server.tasks
 
 
 @pytest.fixture(scope="session")
-def task(tasks: Callable[..., list[dict[str, Any]]]) -> Callable[..., dict[str, Any]]:
-    """``task("cnpg_app_db", app="shop", check=True) -> result``: one task on the node, as in an operator's playbook."""
-
-    def run(module: str, **arguments: Any) -> dict[str, Any]:
-        [result] = tasks(module, arguments)
-        return result
-
-    return run
+def task() -> Callable[..., dict[str, Any]]:
+    return server.task
 
 
 @pytest.fixture(scope="session")
 def node(lab: dict[str, Any]) -> Callable[..., str]:
-    """``node("command") -> stdout`` over SSH as the operator; a non-zero exit fails the test."""
-
-    def run(command: str, stdin: bytes | None = None) -> str:
-        ssh = ["ssh", "-F", lab["ssh_config"], "-o", "BatchMode=yes", lab["node_name"], command]
-        done = subprocess.run(ssh, input=stdin, capture_output=True, check=False)
-        assert done.returncode == 0, f"{command}\n{done.stdout.decode()}\n{done.stderr.decode()}"
-        return done.stdout.decode()
-
-    return run
+    return server.node_of(lab)
 
 
 @pytest.fixture(scope="session")
 def kubectl(node: Callable[..., str]) -> Callable[..., Any]:
-    """``kubectl("get deploy -n x y -o json")``: text, or the parsed object when JSON was asked for."""
-
-    def run(arguments: str) -> Any:
-        answer = node(f"sudo k3s kubectl {arguments}")
-        return json.loads(answer) if "-o json" in arguments.split("jsonpath")[0] else answer
-
-    return run
+    return server.kubectl_of(node)

@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 import pytest
 from ansible_collections.railiance.stack.plugins.module_utils._jobs import job_name
-from conftest import INVENTORY, ROOT
 from postgres import App, Postgres, own_cluster
+from server import INVENTORY, ROOT
 
 HERE = Path(__file__).parent
 SPACE = "pg-campaign"

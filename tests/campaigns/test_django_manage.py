@@ -12,8 +12,8 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import INVENTORY, ROOT
 from series import APP, applied, set_up, tear_down, told
+from server import INVENTORY, ROOT
 
 ROWS = """
 insert into shop_customer (name, email) select 'n' || i, 'e' || i || '@x' from generate_series(1, 20) i;

@@ -15,8 +15,8 @@ import threading
 import time
 
 import pytest
-from conftest import INVENTORY, ROOT
 from forge import NODE_CA, PRIVATE, PUBLIC, running_forge
+from server import INVENTORY, ROOT
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import time
 import uuid
 
 import pytest
-from conftest import INVENTORY, ROOT
+from server import INVENTORY, ROOT
 from shop import shop_with
 
 #: Task of the release, and seconds into it.

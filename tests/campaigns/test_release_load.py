@@ -12,8 +12,8 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from conftest import ROOT
 from load import judged
+from server import ROOT
 from shop import shop_with
 
 RATE = 60
