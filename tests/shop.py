@@ -74,7 +74,9 @@ def shop_with(app, task, node, kubectl, playbook, lab, folder, *images):
     references = push(task, node, *images)
     http = Http(ca_file=lab["ca_file"], address=lab["node_address"])
     shop = Shop(task, node, kubectl, references, app, playbook, http, folder)
-    yield shop
-    removed = shop.play("remove", "-e", "drop_data=true")
-    forget(node)
+    try:
+        yield shop
+    finally:
+        removed = shop.play("remove", "-e", "drop_data=true")
+        forget(node)
     assert removed.rc == 0, removed.messages

@@ -52,6 +52,7 @@ class Bench:
         self.lab, self.shop, self.folder = lab, shop, folder
         self.more = folder / "more.yml"
         self.version = folder / "version.yml"
+        self.line = folder / "line"
 
     def play(self, name: str, *arguments: str) -> list[str]:
         return ["ansible-playbook", name, "-i", str(INVENTORY), *arguments]
@@ -129,7 +130,7 @@ class Bench:
             node(f"cd {path} && git add -A && git {IDENTITY} commit -qm 'one line'")
             commit = node(f"git -C {path} rev-parse HEAD").strip()
             self.version.write_text(json.dumps({"app": EXAMPLE, "commit": commit}))
-            node(f"echo '{line}' > {CHART}/line")
+            self.line.write_text(f"{line}\n")
 
         curl = f"curl -sS --cacert {self.lab['ca_file']} --resolve vergabe.lab.test:443:{self.lab['node_address']}"
         look = f"{curl} https://vergabe.lab.test/ausschreibungen/dashboard/"
@@ -143,7 +144,7 @@ class Bench:
         )
         return Pair(
             "from a commit of one line to the page that shows it",
-            ours=["sh", "-ec", f'{promote}; {look} | grep -F "$({" ".join(self.ssh(f"cat {CHART}/line"))})"'],
+            ours=["sh", "-ec", f"{promote}; {look} | grep -Ff {self.line}"],
             theirs=self.ssh(build),
             theirs_is="buildah build alone, with the same warm layers",
             limit=60.0,
