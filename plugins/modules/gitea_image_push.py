@@ -11,7 +11,7 @@ short_description: Publish an image in a container registry, exactly when needed
 version_added: 0.1.0
 description:
   - Compares what the tags name with the image, by the digest of its configuration, and sends what is missing.
-  - Decides from the registry, not from a client's text. An unchanged tag costs three requests and no layer.
+  - Decides from the registry, not from a client's text. An unchanged tag costs four requests at most, and no layer.
   - Content that is there under another of the tags is tagged with one manifest, without sending a layer.
   - Before an image is sent it is looked at (O(contract)). Whether the account may push is asked before that.
   - With O(pull_proof) a disposable pod pulls what was pushed.
