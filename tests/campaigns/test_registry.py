@@ -65,7 +65,7 @@ MASKS = (
     (r"(?<=/uploads/)[0-9a-z-]+", "SESSION"),
     (r"\d+\.\d MB and \d+ s", "SIZE and TIME"),
     # skopeo has many words for one thing.
-    (r'": (unexpected EOF|EOF|use of closed network connection|write tcp \S+: [a-z ]+)\.', '": CUT.'),
+    (r'": (unexpected EOF|EOF|use of closed network connection|write tcp \S+: [a-z: ]+)\.', '": CUT.'),
 )
 STORE_FAILED = (
     "writing blob: uploading layer to https://{host}/v2/{repository}/blobs/uploads/SESSION?digest=DIGEST: received"
