@@ -69,7 +69,7 @@ stack: ## The whole stack on a fresh lab server: deploy, look, repeat, drift, th
 	python -m pytest tests/stack -x -s --durations=0
 
 integration: ## Each module against the real thing, on the converged lab server
-	@python -m pytest tests/integration -n 2 --dist loadfile -v --durations=25
+	@python -m pytest tests/integration -n 2 --dist loadfile -vv --durations=25
 
 campaigns: ## Kills, faults and load, bounded in count and time (CAMPAIGN=name runs one of them)
 	@python -m pytest tests/campaigns/$(if $(CAMPAIGN),test_$(CAMPAIGN).py) -s --durations=0
