@@ -135,9 +135,8 @@ def test_check_predicts_exactly_the_planted_drifts_and_the_run_mends_exactly_the
     ]
     mended = playbook("deploy-stack.yml")
     assert mended.rc == 0, mended.messages
+    # That nothing is left to change is what the next runs show: test_ways_to_run.py.
     assert mended.changed == predicted.changed
-    again = playbook("deploy-stack.yml")
-    assert (again.rc, again.changed) == (0, [])
 
 
 def test_a_lost_image_comes_back_from_the_registry_by_digest(kubectl, node, lab):
