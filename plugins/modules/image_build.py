@@ -123,7 +123,7 @@ findings:
   sample:
     - name: path-dependency
       severity: advice
-      detail: pyproject.toml takes shared from ../shared, which is outside of the repository
+      detail: pyproject.toml takes shared from ../common, which is outside of the repository
       hint: Publish it as a package and name its version, or put it into the repository.
 log:
   description: End of the build's output.

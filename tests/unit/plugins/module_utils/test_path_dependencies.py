@@ -15,15 +15,15 @@ def lost(**files):
 @pytest.mark.parametrize(
     "text",
     [
-        '[tool.uv.sources]\nshared = {path = "../shared", editable = true}',
-        '[tool.uv.sources]\nshared = [{path = "../shared", marker = "x"}]',
-        '[tool.poetry.dependencies]\nshared = {path = "../shared"}',
-        '[tool.poetry.group.dev.dependencies]\nshared = {path = "../shared"}',
+        '[tool.uv.sources]\nshared = {path = "../common", editable = true}',
+        '[tool.uv.sources]\nshared = [{path = "../common", marker = "x"}]',
+        '[tool.poetry.dependencies]\nshared = {path = "../common"}',
+        '[tool.poetry.group.dev.dependencies]\nshared = {path = "../common"}',
     ],
 )
 def test_a_checkout_beside_the_repository_is_found(text):
     assert lost(pyproject__toml=text) == [
-        "pyproject.toml takes shared from ../shared, which is outside of the repository"
+        "pyproject.toml takes shared from ../common, which is outside of the repository"
     ]
 
 
