@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from ansible_collections.railiance.stack.plugins.module_utils._dsn import check_identifier, database_url
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
-from ansible_collections.railiance.stack.plugins.module_utils._kube import Object, Ref
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Object, Ref, app_labels
 
 API = "postgresql.cnpg.io/v1"
 HEALTHY = "Cluster in healthy state"
@@ -99,11 +99,7 @@ class Wanted:
 
     @property
     def labels(self) -> dict[str, str]:
-        return {
-            APP_LABEL: self.app,
-            "app.kubernetes.io/part-of": "railiance-stack",
-            "app.kubernetes.io/managed-by": "railiance.stack",
-        }
+        return app_labels(self.app)
 
     def check(self) -> None:
         """:raises StackError: when a name cannot or must not be used."""

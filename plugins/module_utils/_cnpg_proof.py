@@ -19,6 +19,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._jobs import (
     BEGINS_ALONE_AFTER,
     Outcome,
     build_job,
+    job_labels,
     job_name,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref
@@ -143,7 +144,7 @@ def build_client_pod(
 
 def build_proof_job(wanted: Wanted, image: str, pull_secrets: list[Object]) -> Object:
     """The Job; its name is the same for the same database, so two runs wait for each other."""
-    labels = {**wanted.labels, "app.kubernetes.io/name": "database-proof"}
+    labels = job_labels(wanted.app, "database-proof")
     pod = build_client_pod(
         image,
         pull_secrets,

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._http import Response, Transport, basic
-from ansible_collections.railiance.stack.plugins.module_utils._kube import Completed, Kube, Object, Ref
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Completed, Kube, Object, Ref, selector_of
 
 #: Names of tokens that live only while the administrator's password is being set.
 BOOTSTRAP_TOKEN = "railiance.stack-bootstrap-"  # noqa: S105
@@ -288,7 +288,7 @@ def find_pod(kube: Kube, namespace: str, deployment: str, container: str) -> Git
     if found is None:
         return None
     labels = found["spec"]["selector"].get("matchLabels") or {}
-    pods = kube.find("v1", "Pod", namespace, ",".join(f"{key}={value}" for key, value in sorted(labels.items())))
+    pods = kube.find("v1", "Pod", namespace, selector_of(labels))
     for pod in pods:
         conditions = {c["type"]: c["status"] for c in (pod.get("status") or {}).get("conditions") or []}
         if conditions.get("Ready") == "True" and not pod["metadata"].get("deletionTimestamp"):

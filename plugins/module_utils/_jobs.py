@@ -24,6 +24,8 @@ from ansible_collections.railiance.stack.plugins.module_utils._kube import (
     Object,
     Ref,
     Timeout,
+    app_labels,
+    selector_of,
 )
 
 #: A Job that its owner does not clean up any more (the machine went down) goes away by itself.
@@ -91,15 +93,7 @@ def job_name(app: str, purpose: str, *identity: Any) -> str:
 
 def job_labels(app: str, what: str) -> dict[str, str]:
     """Labels of a Job for an application, by which :func:`sweep` finds it."""
-    return {"app.kubernetes.io/name": what, **_labels(app)}
-
-
-def _labels(app: str) -> dict[str, str]:
-    return {
-        "app.kubernetes.io/instance": app,
-        "app.kubernetes.io/part-of": "railiance-stack",
-        "app.kubernetes.io/managed-by": "railiance.stack",
-    }
+    return {"app.kubernetes.io/name": what, **app_labels(app)}
 
 
 def build_job(
@@ -167,10 +161,9 @@ def run_job(
 def sweep(kube: Kube, namespace: str, app: str, *, now: datetime | None = None) -> list[str]:
     """Delete the Jobs for an application that have ended and whose owner was killed; returns their names."""
     now = now or datetime.now(UTC)
-    selector = ",".join(f"{key}={value}" for key, value in _labels(app).items())
     left = [
         Ref.of(job)
-        for job in kube.find("batch/v1", "Job", namespace, selector)
+        for job in kube.find("batch/v1", "Job", namespace, selector_of(app_labels(app)))
         if (ended := _ended_at(job)) and (now - ended).total_seconds() >= _LEFT_BEHIND_SECONDS
     ]
     return [ref.name for ref in left if kube.delete(ref)]

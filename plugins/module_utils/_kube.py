@@ -13,7 +13,7 @@ import json
 import os
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -56,6 +56,20 @@ class Ref:
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+def app_labels(app: str) -> dict[str, str]:
+    """What an object carries that a module makes for an application: whose it is, and by whom."""
+    return {
+        "app.kubernetes.io/instance": app,
+        "app.kubernetes.io/part-of": "railiance-stack",
+        "app.kubernetes.io/managed-by": "railiance.stack",
+    }
+
+
+def selector_of(labels: Mapping[str, str]) -> str:
+    """The label selector of all that carries these labels; empty for none."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
 class ApiError(StackError):
@@ -325,7 +339,7 @@ class Kube:
     ) -> Channel:
         """Start a command in a container and leave its streams to the caller, who closes the channel."""
         what = f"run {command[0]} in Pod {namespace}/{pod}"
-        return self._stream("exec", what, pod, namespace, container=container, stdin=stdin, command=command)
+        return self._stream("exec", what, namespace, pod, container=container or None, stdin=stdin, command=command)
 
     def attach(self, namespace: str, pod: str, container: str) -> Channel:
         """Standard input, output and error of a container's own program from now on; the caller closes the channel.
@@ -334,10 +348,11 @@ class Kube:
         says that it runs.
         """
         return self._stream(
-            "attach", f"attach to Pod {namespace}/{pod}", pod, namespace, container=container, stdin=True
+            "attach", f"attach to Pod {namespace}/{pod}", namespace, pod, container=container, stdin=True
         )
 
-    def _stream(self, verb: str, what: str, pod: str, namespace: str, **options: Any) -> Channel:
+    def _stream(self, verb: str, what: str, namespace: str, pod: str, **options: Any) -> Channel:
+        """:param options: of the request; what is ``None`` is left to the server."""
         from kubernetes.client import CoreV1Api
         from kubernetes.stream import stream
 

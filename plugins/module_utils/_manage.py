@@ -23,7 +23,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._jobs import (
     job_name,
     run_job,
 )
-from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref, selector_of
 from ansible_collections.railiance.stack.plugins.module_utils._manage_pod import (
     Mask,
     build_pod,
@@ -282,7 +282,7 @@ class Manage:
         task = self.task
         deployment = self._deployment() or {}
         labels = ((deployment.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
-        selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+        selector = selector_of(labels)
         pods = self.kube.find("v1", "Pod", task.namespace, selector) if selector else []
         ready = [pod for pod in pods if _ready(pod)]
         if not ready:

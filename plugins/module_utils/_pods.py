@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
-from ansible_collections.railiance.stack.plugins.module_utils._kube import ApiError, Kube, Object, Ref
+from ansible_collections.railiance.stack.plugins.module_utils._kube import ApiError, Kube, Object, Ref, selector_of
 from ansible_collections.railiance.stack.plugins.module_utils._manage_pod import Mask, secret_references
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
 from ansible_collections.railiance.stack.plugins.module_utils._ready import has_condition, readiness, wait_ready
@@ -31,7 +31,7 @@ def read_workload(kube: Kube, ref: Ref) -> Object:
 def pods_of(kube: Kube, workload: Object) -> list[Object]:
     """Its pods that are not on their way out, oldest first."""
     labels = ((workload.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
-    selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    selector = selector_of(labels)
     pods = kube.find("v1", "Pod", workload["metadata"].get("namespace"), selector) if selector else []
     return sorted(
         (pod for pod in pods if not pod["metadata"].get("deletionTimestamp")),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
-from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref, Timeout
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref, Timeout, selector_of
 
 Ready = Callable[[Object], bool]
 
@@ -169,7 +169,7 @@ def stuck_pods(kube: Kube, workload: Object) -> list[str]:
     namespace = workload["metadata"].get("namespace")
     if not labels or not namespace:
         return []
-    selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    selector = selector_of(labels)
     return [line for pod in kube.find("v1", "Pod", namespace, selector) for line in pod_problems(pod)]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._helm import Release
-from ansible_collections.railiance.stack.plugins.module_utils._kube import ApiError, Kube, Object, Ref
+from ansible_collections.railiance.stack.plugins.module_utils._kube import ApiError, Kube, Object, Ref, selector_of
 from ansible_collections.railiance.stack.plugins.module_utils._manage_pod import Mask, secret_references
 
 #: Regular expressions of lines that look like errors.
@@ -78,7 +78,7 @@ def suspicious_lines(kube: Kube, namespace: str, release: Release, errors: Error
         secrets = (kube.get(Ref("v1", "Secret", name, namespace)) for name in secret_references(template))
         mask = Mask([secret for secret in secrets if secret])
         labels = deployment["spec"]["selector"]["matchLabels"]
-        selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+        selector = selector_of(labels)
         for pod, container, restarts in _containers(kube.find("v1", "Pod", namespace, selector), images):
             if restarts:
                 found.append(f"container {container} of Pod {pod} was restarted {restarts} times")

@@ -17,7 +17,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._artifact import h
 from ansible_collections.railiance.stack.plugins.module_utils._cnpg_refuse import refuse_cluster
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
 from ansible_collections.railiance.stack.plugins.module_utils._jobs import job_labels
-from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref, selector_of
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
 from ansible_collections.railiance.stack.plugins.module_utils._restore_age import Age, Key, check_recipients
 from ansible_collections.railiance.stack.plugins.module_utils._restore_session import (
@@ -277,7 +277,7 @@ class RestorePoints:
 
     def _clean_jobs(self) -> None:
         """Jobs of runs that were killed: whoever holds the lock has none yet."""
-        labels = ",".join(f"{key}={value}" for key, value in job_labels(self.wanted.app, PURPOSE).items())
+        labels = selector_of(job_labels(self.wanted.app, PURPOSE))
         for job in self.kube.find("batch/v1", "Job", self.wanted.namespace, labels):
             self.kube.delete(Ref.of(job))
 

@@ -12,7 +12,7 @@ import functools
 import time
 
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
-from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref, Timeout
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref, Timeout, selector_of
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Step
 from ansible_collections.railiance.stack.plugins.module_utils._ready import readiness, wait_ready
 
@@ -105,7 +105,7 @@ class Writers:
         ref = Ref.of(obj)
         self._scale(obj, 0, str(_replicas(obj)))
         labels = obj["spec"]["selector"].get("matchLabels") or {}
-        selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+        selector = selector_of(labels)
 
         def gone(dummy: Object | None) -> bool:
             return not self.kube.find("v1", "Pod", ref.namespace, selector)

@@ -13,7 +13,7 @@ import hashlib
 from dataclasses import dataclass
 
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
-from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref, selector_of
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
 from ansible_collections.railiance.stack.plugins.module_utils._ready import has_condition
 from ansible_collections.railiance.stack.plugins.module_utils._secret import (
@@ -142,7 +142,7 @@ def _pod(kube: Kube, user: User) -> Object:
             " the application in secret_environment instead of valkey: true.",
         )
     labels = found["spec"]["selector"]["matchLabels"]
-    selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    selector = selector_of(labels)
     for pod in kube.find("v1", "Pod", ref.namespace, selector):
         if has_condition(pod, "Ready"):
             return pod
