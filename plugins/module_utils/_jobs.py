@@ -195,7 +195,7 @@ def running_job(
             pod = _pod_of(kube, ref, uid)
             if pod is not None and (_running(pod, container) or _answers(kube, pod, container)):
                 break
-            if pod is not None and (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+            if pod is not None and _over(pod):
                 outcome = _outcome(kube, pod, container)
                 raise StackError(f"The pod of {ref} ended with {outcome.rc} ({outcome.reason}).", log=outcome.log)
             trouble.check(pod)
@@ -266,14 +266,13 @@ def _follow(
     clock: Clock,
 ) -> Outcome:
     trouble = _Trouble(kube, ref, uid, patience, clock)
-    with contextlib.closing(_Listener(kube, container, clock)) as listener:
+    with contextlib.closing(_Listener(kube, container, last_word, clock)) as listener:
         while True:
             pod = _pod_of(kube, ref, uid)
-            if pod is not None and (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
-                return _outcome(kube, pod, container)
-            if last_word and pod is not None:
-                log = listener.log(pod)
-                rc = last_word(log)
+            if pod is not None:
+                if _over(pod):
+                    return _outcome(kube, pod, container)
+                log, rc = listener.hear(pod)
                 if rc is not None:
                     return Outcome(rc, log, "Completed" if rc == 0 else "Error", pod["metadata"]["name"])
             trouble.check(pod)
@@ -288,39 +287,46 @@ def _follow(
 
 
 class _Listener:
-    """Hears a container's program from its first word on.
+    """Hears a container's program from its first word to its last.
 
     The kubelet shows a log only when it has noticed that the container runs, one to two seconds late; who attaches asks
     the container runtime. Where nobody can attach, or the connection breaks, the log is read.
+
+    :param last_word: where there is none, there is nothing to listen for.
     """
 
-    def __init__(self, kube: Kube, container: str, clock: Clock) -> None:
+    def __init__(self, kube: Kube, container: str, last_word: LastWord | None, clock: Clock) -> None:
         self._kube, self._container, self._clock = kube, container, clock
+        self._last_word = last_word
         self._channel: Channel | None = None
         self._tries = True
         self._heard = bytearray()
 
-    def log(self, pod: Object) -> str:
-        """What the program has said so far."""
+    def hear(self, pod: Object) -> tuple[str, int | None]:
+        """What the program has said so far, and its exit code when it is through."""
+        if self._last_word is None:
+            return "", None
         running = _running(pod, self._container)
-        if self._channel is None and self._tries and (running or (pod.get("spec") or {}).get("nodeName")):
+        if self._channel is None and self._tries and (running or _placed(pod)):
             self._attach(pod, last=running)
-        if self._channel is not None:
-            return self._heard.decode(errors="replace")
-        return _log(self._kube, pod, self._container) if running and not self._tries else ""
+        if self._channel is None:
+            log = _log(self._kube, pod, self._container) if running and not self._tries else ""
+            return log, self._last_word(log)
+        log = self._heard.decode(errors="replace")
+        rc = self._last_word(log)
+        if rc is None and not self._channel.is_open:
+            self.close()
+        return log, rc
 
     def wait(self, seconds: float) -> None:
-        """Until something was said, or so long."""
+        """So long, or until the program has ended. Its words come one by one, and each look at its pod is a request."""
+        until = self._clock.now() + seconds
+        while self._channel is not None and self._channel.is_open and (left := until - self._clock.now()) > 0:
+            with contextlib.suppress(StackError):  # the connection broke: it is not open any more
+                for words in self._channel.receive(left):
+                    self._heard += words
         if self._channel is None:
             self._clock.sleep(seconds)
-            return
-        try:
-            out, err = self._channel.receive(seconds)
-        except StackError:
-            out = err = b""
-        self._heard += out + err
-        if not self._channel.is_open and not out:
-            self.close()
 
     def _attach(self, pod: Object, last: bool) -> None:
         """:param last: whether the kubelet knows of the container: then it must work."""
@@ -350,7 +356,7 @@ def _with_input(job: Object, container: str) -> Object:
 
 def _answers(kube: Kube, pod: Object, container: str) -> bool:
     """Whether something can be run in the container: one to two seconds before the pod's status says that it runs."""
-    if not (pod.get("spec") or {}).get("nodeName"):
+    if not _placed(pod):
         return False
     try:
         return kube.exec(pod["metadata"]["namespace"], pod["metadata"]["name"], ["true"], container=container).rc == 0
@@ -407,6 +413,15 @@ def _pod_of(kube: Kube, ref: Ref, uid: str) -> Object | None:
 def _statuses(pod: Object) -> list[Object]:
     status = pod.get("status") or {}
     return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _over(pod: Object) -> bool:
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def _placed(pod: Object) -> bool:
+    """Whether a node has it: its containers may run, whatever its status says."""
+    return bool((pod.get("spec") or {}).get("nodeName"))
 
 
 def _running(pod: Object, container: str) -> bool:

@@ -161,6 +161,14 @@ def test_a_program_is_told_to_begin_and_heard_before_its_pod_is_said_to_run():
     assert not [read for read in kube.reads if read.startswith("logs")]
 
 
+def test_a_talkative_program_costs_no_request_a_word():
+    kube, time = FakeKube(NAMESPACE), Time((1, lambda: on_a_node(kube)))
+    kube.on_attach = lambda *where: Words(time, *[b"working\n"] * 500, b"through 4\n")
+    outcome = run_job(kube, job(), "app", timeout=60, last_word=last_word, clock=time.clock())
+    assert outcome.log == "working\n" * 500 + "through 4\n"
+    assert len([read for read in kube.reads if read == "list Pod"]) < 20
+
+
 def test_when_the_connection_breaks_the_log_tells():
     kube = FakeKube(NAMESPACE)
     kube.pod_logs[("app", "app-migrate-1-x")] = "working\nthrough 4\n"
