@@ -14,6 +14,11 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 INVENTORY = ROOT / "inventory" / "lab"
+#: Makes ansible-playbook answer with JSON alone.
+JSON_ANSWER = {
+    "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+    "ANSIBLE_CALLBACKS_ENABLED": "railiance.stack.run_report",
+}
 
 
 @dataclass(frozen=True)
@@ -70,38 +75,40 @@ def playbook(name: str, *arguments: str, cwd: Path = ROOT, inventory: Path = INV
         return Run(rc, "".join(lines), json.loads(report.read_text()) if report.exists() else {"layers": []})
 
 
-def tasks(module: str, *calls: dict[str, Any]) -> list[dict[str, Any]]:
-    """``tasks("cnpg_app_db", {"app": "shop", "check": True}, {"app": "shop"}) -> results``: one playbook on the node.
-
-    A task that fails is a result as well, and the next one runs: ``failed`` and ``msg`` say so, and the caller looks.
-    """
-    play = {
+def play(*tasks: dict[str, Any], **keywords: Any) -> dict[str, Any]:
+    """A play on the node, as the playbooks of the collection have it; ``keywords`` of a play come on top."""
+    return {
         "hosts": "stack",
         "become": True,
         "gather_facts": False,
         "vars": {"ansible_python_interpreter": "/opt/railiance/venv/bin/python"},
         "module_defaults": {"group/railiance.stack.stack": {"kubeconfig": "/etc/rancher/k3s/k3s.yaml"}},
-        "tasks": [
-            {
-                "name": module,
-                f"railiance.stack.{module}": {name: value for name, value in call.items() if name != "check"},
-                "check_mode": call.get("check", False),
-                "ignore_errors": True,
-            }
-            for call in calls
-        ],
+        "tasks": list(tasks),
+        **keywords,
     }
+
+
+def tasks(module: str, *calls: dict[str, Any]) -> list[dict[str, Any]]:
+    """``tasks("cnpg_app_db", {"app": "shop", "check": True}, {"app": "shop"}) -> results``: one playbook on the node.
+
+    A task that fails is a result as well, and the next one runs: ``failed`` and ``msg`` say so, and the caller looks.
+    """
+    called = [
+        {
+            "name": module,
+            f"railiance.stack.{module}": {name: value for name, value in call.items() if name != "check"},
+            "check_mode": call.get("check", False),
+            "ignore_errors": True,
+        }
+        for call in calls
+    ]
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
-        file.write(json.dumps([play]))
+        file.write(json.dumps([play(*called)]))
         file.flush()
         done = subprocess.run(
             ["ansible-playbook", file.name, "-i", str(INVENTORY), "--diff"],
             cwd=ROOT,
-            env={
-                **os.environ,
-                "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-                "ANSIBLE_CALLBACKS_ENABLED": "railiance.stack.run_report",
-            },
+            env={**os.environ, **JSON_ANSWER},
             capture_output=True,
             text=True,
             check=False,
@@ -119,14 +126,32 @@ def task(module: str, **arguments: Any) -> dict[str, Any]:
     return result
 
 
+def output_of(command: list[str], stdin: bytes | None = None) -> str:
+    """What a command says; a non-zero exit is an error."""
+    done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout.decode()}\n{done.stderr.decode()}"
+    return done.stdout.decode()
+
+
+def until(look: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    """Wait until there is something to see, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.3)
+    return found
+
+
+def ssh(lab: dict[str, Any], command: str) -> list[str]:
+    """The command line that runs a command on the node as the operator."""
+    return ["ssh", "-F", lab["ssh_config"], "-o", "BatchMode=yes", lab["node_name"], command]
+
+
 def node_of(lab: dict[str, Any]) -> Callable[..., str]:
-    """``node("command") -> stdout`` over SSH as the operator; a non-zero exit is an error."""
+    """``node("command") -> stdout`` over SSH; a non-zero exit is an error."""
 
     def node(command: str, stdin: bytes | None = None) -> str:
-        ssh = ["ssh", "-F", lab["ssh_config"], "-o", "BatchMode=yes", lab["node_name"], command]
-        done = subprocess.run(ssh, input=stdin, capture_output=True, check=False)
-        assert done.returncode == 0, f"{command}\n{done.stdout.decode()}\n{done.stderr.decode()}"
-        return done.stdout.decode()
+        return output_of(ssh(lab, command), stdin)
 
     return node
 

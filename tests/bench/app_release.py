@@ -6,17 +6,14 @@ import contextlib
 import io
 import itertools
 import json
-import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from bench import ROOT, Pair
-
-sys.path[:0] = [str(ROOT / ".collections"), str(ROOT / "tests")]
-
-from server import INVENTORY, kubectl_of, node_of, playbook, read_lab, task
+from server import INVENTORY, kubectl_of, node_of, playbook, read_lab, ssh, task
 from shop import Shop, shop_with
 
 APP = "rel-bench"
@@ -48,7 +45,7 @@ def topic() -> Iterator[list[Pair]]:
 class Bench:
     """:param folder: of the files that the commands read."""
 
-    def __init__(self, lab: dict[str, object], shop: Shop, folder: Path) -> None:
+    def __init__(self, lab: dict[str, Any], shop: Shop, folder: Path) -> None:
         self.lab, self.shop, self.folder = lab, shop, folder
         self.more = folder / "more.yml"
         self.version = folder / "version.yml"
@@ -56,9 +53,6 @@ class Bench:
 
     def play(self, name: str, *arguments: str) -> list[str]:
         return ["ansible-playbook", name, "-i", str(INVENTORY), *arguments]
-
-    def ssh(self, script: str) -> list[str]:
-        return ["ssh", "-F", str(self.lab["ssh_config"]), "-o", "BatchMode=yes", str(self.lab["node_name"]), script]
 
     def run(self, name: str, *arguments: str) -> None:
         done = playbook(name, *arguments)
@@ -88,9 +82,10 @@ class Bench:
         return Pair(
             "promotion without migrations",
             ours=self.play("playbooks/promote.yml", "-e", f"@{shop.entries}", "-e", f"@{self.version}"),
-            theirs=self.ssh(
+            theirs=ssh(
+                self.lab,
                 f"{HELM} upgrade other {CHART} -n {APP} --reuse-values --set image=$(cat {CHART}/image) --wait"
-                f" && sudo k3s kubectl exec -n {APP} deploy/other -- python manage.py migrate --check"
+                f" && sudo k3s kubectl exec -n {APP} deploy/other -- python manage.py migrate --check",
             ),
             theirs_is="helm upgrade --wait, then kubectl exec … migrate --check",
             within=5.0,
@@ -145,7 +140,7 @@ class Bench:
         return Pair(
             "from a commit of one line to the page that shows it",
             ours=["sh", "-ec", f"{promote}; {look} | grep -Ff {self.line}"],
-            theirs=self.ssh(build),
+            theirs=ssh(self.lab, build),
             theirs_is="buildah build alone, with the same warm layers",
             limit=60.0,
             before=next_commit,

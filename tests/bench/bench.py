@@ -23,7 +23,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+# The topics find the collection and what the tests share, too.
+sys.path[:0] = [str(Path(__file__).parents[2] / ".collections"), str(Path(__file__).parents[1])]
+
+from server import JSON_ANSWER, ROOT
+
 RESULTS = ROOT / "docs" / "benchmarks.md"
 
 
@@ -75,11 +79,7 @@ def timed(command: list[str], tasks_only: bool = False) -> tuple[float, float]:
     """
     tasks_only = tasks_only and "ansible-playbook" in command
     # A tool that talks a lot would measure the pipe; its words are wanted only when it fails.
-    shape = (
-        {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_CALLBACKS_ENABLED": "railiance.stack.run_report"}
-        if tasks_only
-        else {}
-    )
+    shape = JSON_ANSWER if tasks_only else {}
     with open(os.memfd_create("said"), "w+b") as said:
         start = time.monotonic()
         process = subprocess.Popen(

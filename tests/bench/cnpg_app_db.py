@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import ROOT, Pair
+from server import INVENTORY
 
 HERE = Path(__file__).parent / "cnpg_app_db"
 STATE = {"bench_app": "pg-bench", "bench_database": "t_pg_bench"}
@@ -18,7 +19,7 @@ CLUSTERS = {"pg-bench-one": 1, "pg-bench-many": 20}
 
 
 def play(name: str, variables: dict[str, Any]) -> list[str]:
-    return ["ansible-playbook", str(HERE / name), "-i", str(ROOT / "inventory" / "lab"), "-e", json.dumps(variables)]
+    return ["ansible-playbook", str(HERE / name), "-i", str(INVENTORY), "-e", json.dumps(variables)]
 
 
 def run(name: str, variables: dict[str, Any]) -> None:

@@ -10,53 +10,33 @@ import contextlib
 import dataclasses
 import itertools
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from bench import ROOT, Pair
-
-sys.path[:0] = [str(ROOT / ".collections"), str(ROOT / "tests")]
-
+from bench import Pair
 from forge import ACCOUNT, PRIVATE, Forge, running_forge
+from server import kubectl_of, node_of, output_of, read_lab
 
 LAYER = 125_000_000
 LAYERS = 4
 COMMIT = "0d1c5f7"
 
 
-def run(command: list[str], stdin: bytes | None = None) -> str:
-    done = subprocess.run(command, input=stdin, capture_output=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{done.stdout.decode()}\n{done.stderr.decode()}")
-    return done.stdout.decode()
-
-
 @contextlib.contextmanager
 def topic() -> Iterator[list[Pair]]:
-    lab = json.loads((ROOT / ".lab" / "lab.json").read_text())
-    ssh = ["ssh", "-F", lab["ssh_config"], "-o", "BatchMode=yes", lab["node_name"]]
-
-    def node(command: str, stdin: bytes | None = None) -> str:
-        return run([*ssh, command], stdin)
-
-    def kubectl(arguments: str) -> Any:
-        said = node(f"sudo k3s kubectl {arguments}")
-        return json.loads(said) if "-o json" in arguments else said
-
+    lab = read_lab()
+    node = node_of(lab)
     with (
         tempfile.TemporaryDirectory() as folder,
-        running_forge(lab, node, kubectl, "reg-bench", disk_mb=2500, owner_limit_mb=0) as forge,
+        running_forge(lab, node, kubectl_of(node), "reg-bench", disk_mb=2500, owner_limit_mb=0) as forge,
     ):
         bench = Bench(forge, Path(folder))
         try:
             yield list(bench.pairs())
         finally:
             bench.here.remove_image("reg-bench/small:1", "reg-bench/top:1", "reg-bench/large:1")
-            run(["rm", "-rf", forge.folder])
+            output_of(["rm", "-rf", forge.folder])
 
 
 class Bench:
@@ -66,7 +46,7 @@ class Bench:
         self.forge = forge
         #: The same Gitea, with images in the controller's own storage; who measures is root there.
         self.here = dataclasses.replace(
-            forge, node=lambda line, stdin=None: run(["bash", "-c", line.removeprefix("sudo ")], stdin)
+            forge, node=lambda line, stdin=None: output_of(["bash", "-c", line.removeprefix("sudo ")], stdin)
         )
         self.folder = folder
         (folder / "trusted").mkdir()
@@ -126,7 +106,7 @@ class Bench:
     # -- what is measured --------------------------------------------------------------------------------------
     def pairs(self) -> Iterator[Pair]:
         small = self.here.image("reg-bench/small:1", 30_000_000, 1_000_000)
-        run(self.ours("same", COMMIT, small))
+        output_of(self.ours("same", COMMIT, small))
         yield Pair(
             "image unchanged, a playbook of one task",
             self.ours("same", COMMIT, small),
@@ -153,7 +133,7 @@ class Bench:
 
         def forget() -> None:
             """A registry that never saw it, and a client that does not remember where it was."""
-            run(["rm", "-f", "/var/lib/containers/cache/blob-info-cache-v1.boltdb"])
+            output_of(["rm", "-f", "/var/lib/containers/cache/blob-info-cache-v1.boltdb"])
             for name in ("first", "first-skopeo"):
                 self.forge.api("DELETE", f"/packages/{PRIVATE}/container/{name}/{COMMIT}", check=False)
             self.forge.api("POST", "/admin/cron/cleanup_packages", account="reg-admin")

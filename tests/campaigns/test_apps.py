@@ -7,12 +7,11 @@ import json
 import re
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 from ansible_collections.railiance.stack.plugins.module_utils._http import Http
+from server import ROOT, until
 
-ROOT = Path(__file__).resolve().parents[2]
 MORE = ("-e", "@tests/campaigns/more_apps.yml")
 HUB = "https://state-hub.lab.test"
 ACTIVITY = "https://activity.lab.test"
@@ -30,14 +29,6 @@ def pods(kubectl):
         return sorted(pod["metadata"]["name"] for pod in found if not pod["metadata"].get("deletionTimestamp"))
 
     return names
-
-
-def wait_for(look, what, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.3)
-    return found
 
 
 def test_their_entries_deploy_them_and_a_second_run_changes_nothing(playbook, http):
@@ -67,7 +58,7 @@ def test_the_worker_counts_and_its_schedule_shows_what_became_of_a_run(http, kub
     sent = json.dumps({"source": "it-apps", "name": str(time.time_ns())}).encode()
     assert http.request("POST", f"{ACTIVITY}/activities", body=sent).status == 201
     name = json.loads(sent)["name"]
-    wait_for(lambda: name in http.request("GET", f"{ACTIVITY}/totals").text, "the activity was not counted")
+    until(lambda: name in http.request("GET", f"{ACTIVITY}/totals").text, "the activity was not counted")
     job = "activity-core-prune-it-apps"
     kubectl(f"-n activity-core create job --from=cronjob/activity-core-prune {job}")
     try:
@@ -129,7 +120,7 @@ def test_a_new_operator_recovers_a_crashed_pod_with_the_runbook_alone(playbook, 
         found = kubectl(f"-n activity-core get pod {crashing} -o json")
         return found["status"]["containerStatuses"][0]["restartCount"] > before
 
-    wait_for(restarted, "the container was not started again")
+    until(restarted, "the container was not started again")
     outputs = []
     for command in commands:
         more = f" {' '.join(MORE)}" if command.startswith("ansible-playbook") else ""

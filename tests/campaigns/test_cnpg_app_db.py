@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 from ansible_collections.railiance.stack.plugins.module_utils._jobs import job_name
 from postgres import App, Postgres, own_cluster
-from server import INVENTORY, ROOT
+from server import INVENTORY, ROOT, play, until
 
 HERE = Path(__file__).parent
 SPACE = "pg-campaign"
@@ -38,14 +38,6 @@ def postgres(node):
     own.wait_healthy()
     yield own
     own.kubectl(f"delete namespace {SPACE} {CANARY.name} {LOADED.name} --ignore-not-found")
-
-
-def until(holds, words, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < deadline, words
-        time.sleep(0.3)
-    return found
 
 
 def ansible(tmp_path, play, *arguments, **environment):
@@ -236,13 +228,7 @@ def crowd_play(apps, **options):
     provision = {"name": "Provision", "railiance.stack.cnpg_app_db": arguments, "vars": {"further": options}}
     return [
         {"hosts": "stack", "gather_facts": False, "tasks": [make]},
-        {
-            "hosts": "crowd",
-            "become": True,
-            "gather_facts": False,
-            "vars": {"ansible_python_interpreter": "/opt/railiance/venv/bin/python"},
-            "tasks": [provision],
-        },
+        play(provision, hosts="crowd", module_defaults={}),
     ]
 
 
@@ -383,16 +369,11 @@ def forms_of(word):
 
 def canary_play(**options):
     arguments = {"kubeconfig": "/etc/rancher/k3s/k3s.yaml", **CANARY.options, **options}
-    return {
-        "hosts": "stack",
-        "become": True,
-        "gather_facts": False,
-        "vars": {"ansible_python_interpreter": f"{WATCH}/python"},
-        "tasks": [
-            {"name": "Provision", "railiance.stack.cnpg_app_db": arguments, "register": "result"},
-            {"name": "Keep", "ansible.builtin.set_fact": {"kept": "{{ result }}", "cacheable": True}},
-        ],
-    }
+    return play(
+        {"name": "Provision", "railiance.stack.cnpg_app_db": arguments, "register": "result"},
+        {"name": "Keep", "ansible.builtin.set_fact": {"kept": "{{ result }}", "cacheable": True}},
+        vars={"ansible_python_interpreter": f"{WATCH}/python"},
+    )
 
 
 def objects_text(postgres):

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from series import APP, applied, set_up, tear_down, told
-from server import INVENTORY, ROOT
+from server import INVENTORY, ROOT, play, until
 
 ROWS = """
 insert into shop_customer (name, email) select 'n' || i, 'e' || i || '@x' from generate_series(1, 20) i;
@@ -37,13 +37,6 @@ def series(prepared):
     assert prepared.manage("data")["changed"]
     prepared.sql(ROWS)
     return prepared
-
-
-def until(holds, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.2)
 
 
 def test_what_has_no_way_back_is_foretold_done_and_not_begun_backwards(series):
@@ -111,17 +104,9 @@ class Owner:
         self._mark = f"RUN_MARK={uuid.uuid4().hex}"
         arguments = {"command": "migrate", "app": APP, "pod_template": series.template(), **options}
         arguments["image"] = series.references[image]
-        play = {
-            "hosts": "stack",
-            "become": True,
-            "gather_facts": False,
-            "vars": {"ansible_python_interpreter": "/opt/railiance/venv/bin/python"},
-            "module_defaults": {"group/railiance.stack.stack": {"kubeconfig": "/etc/rancher/k3s/k3s.yaml"}},
-            "environment": dict([self._mark.split("=")]),
-            "tasks": [{"name": "migrate", "railiance.stack.django_manage": arguments}],
-        }
+        migrate = {"name": "migrate", "railiance.stack.django_manage": arguments}
         file = folder / "play.yml"
-        file.write_text(json.dumps([play]))
+        file.write_text(json.dumps([play(migrate, environment=dict([self._mark.split("=")]))]))
         self._process = subprocess.Popen(
             ["ansible-playbook", str(file), "-i", str(INVENTORY)],
             cwd=ROOT,
@@ -156,11 +141,11 @@ def hanging(series):
 def test_one_killed_with_its_pod_leaves_no_session_and_no_lock(series, tmp_path):
     """SIGKILL of controller, module and everything in the container, while a migration holds its locks."""
     owner = Owner(series, tmp_path, "hanging", timeout=300)
-    until(lambda: hanging(series))
+    until(lambda: hanging(series), "the migration never hung")
     owner.kill()
     kill(series.node, f"grep -qs pod{pod(series)} $one/cgroup")
     began = time.monotonic()
-    until(lambda: series.sessions() == [])
+    until(lambda: series.sessions() == [], "a session is left")
     ended = time.monotonic() - began
     again = series.manage("data", timeout=120)
     assert not again.get("failed"), again["msg"]
@@ -172,7 +157,7 @@ def test_one_killed_with_its_pod_leaves_no_session_and_no_lock(series, tmp_path)
 def test_one_whose_owner_was_killed_ends_by_itself_and_the_next_takes_over(series, tmp_path):
     """SIGKILL of the controller and of the module: the Job goes on until its own time is over."""
     owner = Owner(series, tmp_path, "hanging", timeout=20)
-    until(lambda: hanging(series))
+    until(lambda: hanging(series), "the migration never hung")
     owner.kill()
     began = time.monotonic()
     again = series.manage("data", timeout=120)

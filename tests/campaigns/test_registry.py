@@ -16,7 +16,7 @@ import time
 
 import pytest
 from forge import NODE_CA, PRIVATE, PUBLIC, running_forge
-from server import INVENTORY, ROOT
+from server import INVENTORY, ROOT, play
 
 
 @pytest.fixture(scope="module")
@@ -308,16 +308,10 @@ def test_nothing_stays_after_a_termination(forge, node, tmp_path):
     assert "deadbee" not in forge.versions(PRIVATE, "site")
 
 
-def play_of(options, folder, **variables):
-    play = {
-        "hosts": "stack",
-        "become": True,
-        "gather_facts": False,
-        "vars": {"ansible_python_interpreter": "/opt/railiance/venv/bin/python", **variables},
-        "tasks": [{"name": "Push", "railiance.stack.gitea_image_push": options}],
-    }
+def play_of(options, folder, **keywords):
+    task = {"name": "Push", "railiance.stack.gitea_image_push": options}
     file = folder / "play.yml"
-    file.write_text(json.dumps([play]))
+    file.write_text(json.dumps([play(task, **keywords)]))
     return ["ansible-playbook", str(file), "-i", str(INVENTORY), "-vvvv", "--diff"]
 
 
@@ -336,7 +330,7 @@ def test_the_token_is_seen_nowhere(forge, node, tmp_path):
     )
     node(f"sudo install -m 0755 /dev/stdin {tools}/python", wrapper.encode())
     image = forge.image("reg-faults/secret:1", 500_000)
-    play = play_of(arguments(forge, "cacaca1", image), tmp_path, ansible_python_interpreter=f"{tools}/python")
+    play = play_of(arguments(forge, "cacaca1", image), tmp_path, vars={"ansible_python_interpreter": f"{tools}/python"})
     done = subprocess.run(
         play, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "ANSIBLE_PIPELINING": "true"}
     )

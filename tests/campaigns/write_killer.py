@@ -92,7 +92,7 @@ def process_of(port: int) -> int:
 def upstream(kubeconfig: str) -> tuple[str, int, ssl.SSLContext]:
     text = Path(kubeconfig).read_text()
     data = {key: base64.b64decode(value) for key, value in re.findall(r"(\S+)-data: (\S+)", text)}
-    host, port = re.search(r"server: https://([^:\s]+):(\d+)", text).groups()  # type: ignore[union-attr]
+    [(host, port)] = re.findall(r"server: https://([^:\s]+):(\d+)", text)
     context = ssl.create_default_context(cadata=data["certificate-authority"].decode())
     with tempfile.NamedTemporaryFile() as pair:
         pair.write(data["client-certificate"] + b"\n" + data["client-key"])
