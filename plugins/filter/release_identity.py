@@ -37,7 +37,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - The keys C(name), C(namespace), C(settings), C(version), and where they apply C(database) and C(pull_secret).
+    - The keys C(name), C(namespace), C(settings), C(version), and where they apply C(database), C(pull_secret) and
+      C(ingress_class).
   type: dict
 """
 

@@ -48,7 +48,7 @@ def find_ingress(classes: Sequence[Object], services: Sequence[Object], wanted: 
     :raises NotYet: when there is no class, no Service or no address.
     :raises NeedsOperator: when several could be meant.
     """
-    chosen = _choose_class(classes, wanted)
+    chosen = choose_class(classes, wanted)
     name, controller = chosen["metadata"]["name"], str((chosen.get("spec") or {}).get("controller") or "")
     service = _choose_service(services, name, controller)
     return Ingress(
@@ -65,7 +65,12 @@ def _is_default(ingress_class: Object) -> bool:
     return (ingress_class["metadata"].get("annotations") or {}).get(_DEFAULT) == "true"
 
 
-def _choose_class(classes: Sequence[Object], wanted: str) -> Object:
+def choose_class(classes: Sequence[Object], wanted: str) -> Object:
+    """The IngressClass named ``wanted``; else the default one, or the only one.
+
+    :raises NotYet: when there is none.
+    :raises NeedsOperator: when several could be meant.
+    """
     names = sorted(obj["metadata"]["name"] for obj in classes)
     if not classes:
         raise NotYet(

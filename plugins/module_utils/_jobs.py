@@ -133,6 +133,7 @@ def run_job(
     patience: float = _PATIENCE,
     last_word: LastWord | None = None,
     clock: Clock | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Outcome:
     """Start a Job, follow it to its end, read its log and delete it.
 
@@ -143,6 +144,7 @@ def run_job(
     :param last_word: the exit code, as soon as the log shows that the program is through. It is listened to from its
         start, one to two seconds before the kubelet notices that it runs: it must wait for a line on its standard input
         before it says anything, at most ``BEGINS_ALONE_AFTER`` seconds.
+    :param meanwhile: done while the pod starts, which takes a second.
     :raises NotStarted: when the pod cannot start (image, Secret, admission).
     :raises Timeout: when it does not end in time; it is stopped then.
     """
@@ -153,6 +155,8 @@ def run_job(
     created = _create_alone(kube, job, ref, clock.now() + timeout, clock)
     deadline = clock.now() + timeout
     try:
+        if meanwhile:
+            meanwhile()
         return _follow(kube, ref, created["metadata"]["uid"], container, deadline, timeout, patience, last_word, clock)
     finally:
         kube.delete(ref)

@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
+from ansible_collections.railiance.stack.plugins.module_utils import _lean_client
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
 from ansible_collections.railiance.stack.plugins.module_utils._kube_args import AUTH_ARG_SPEC
+
+_lean_client.install()  # before anything below imports the client
 
 try:
     from kubernetes.client.exceptions import ApiException
@@ -500,6 +502,8 @@ def _connect(**how: Any) -> Kube:
             "The Python package kubernetes is not installed for this interpreter.",
             "Role railiance.stack.node_python makes one that has it: set ansible_python_interpreter to it.",
         )
+    from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+
     try:
         return Kube(get_api_client(**how))
     except CoreException as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,12 +120,18 @@ class Task:
 
 
 class Manage:
-    """Runs the task, or says what it would do."""
+    """Runs the task, or says what it would do.
 
-    def __init__(self, kube: Kube, task: Task, clock: Clock | None = None) -> None:
+    :param meanwhile: done while the Job's pod starts.
+    """
+
+    def __init__(
+        self, kube: Kube, task: Task, clock: Clock | None = None, meanwhile: Callable[[], object] | None = None
+    ) -> None:
         self.kube = kube
         self.task = task
         self._clock = clock
+        self._meanwhile = meanwhile
 
     # -- check mode ------------------------------------------------------------------------------------------
     def foretell(self) -> dict[str, Any]:
@@ -240,6 +247,7 @@ class Manage:
             timeout=task.timeout + _AROUND_SECONDS,
             last_word=_runner.last_word,
             clock=self._clock,
+            meanwhile=self._meanwhile,
             **patience,
         )
         where = f"Job {task.namespace}/{job['metadata']['name']}"

@@ -18,7 +18,9 @@ from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._apply import with_namespaces
 from ansible_collections.railiance.stack.plugins.module_utils._cnpg import inline_role
+from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._helm import RECORD, Release, is_release, newest_first
+from ansible_collections.railiance.stack.plugins.module_utils._ingress import choose_class
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref, comparable
 from ansible_collections.railiance.stack.plugins.module_utils._ready import has_condition, readiness
 from ansible_collections.railiance.stack.plugins.module_utils._secret import content_version
@@ -59,6 +61,7 @@ APP_SPEC: dict[str, Any] = {
     "version": {"type": "str"},
     "database": {"type": "dict"},
     "pull_secret": {"type": "dict", "no_log": False},
+    "ingress_class": {"type": "str"},
 }
 
 
@@ -71,6 +74,7 @@ class Wanted:
     :param cluster: namespace and name of its database cluster.
     :param owner: its role in that cluster.
     :param pull_secret: namespace and name of the Secret whose copy pulls its image.
+    :param ingress_class: the class asked for, empty for the cluster's own; ``None`` for what is not exposed.
     """
 
     name: str
@@ -80,6 +84,7 @@ class Wanted:
     cluster: tuple[str, str] | None = None
     owner: str = ""
     pull_secret: tuple[str, str] | None = None
+    ingress_class: str | None = None
 
     @classmethod
     def of(cls, params: dict[str, Any]) -> Wanted:
@@ -92,6 +97,7 @@ class Wanted:
             cluster=(database["namespace"], database["cluster"]) if database else None,
             owner=(database or {}).get("owner") or params["name"].replace("-", "_"),
             pull_secret=(pull["namespace"], pull["name"]) if pull else None,
+            ingress_class=params.get("ingress_class"),
         )
 
 
@@ -120,6 +126,7 @@ class Look:
         self._releases: dict[tuple[str, str], list[Object]] = {}
         self._namespaces: dict[str, Object] = {}
         self._others: dict[Ref, Object | None] = {}
+        self._classes: list[Object] | None = None
         for api_version, kind in KINDS:
             for obj in kube.find(api_version, kind, label_selector=f"{PART_OF}={STACK}"):
                 self._sort_in(obj)
@@ -196,9 +203,21 @@ class Look:
         if release.labels.get(STATE_LABEL) != self.state(wanted):
             return "an object is not as the last run left it"
         for obj in self.objects(wanted):
-            if trouble := unready(obj):
+            if trouble := unready(obj) or self._led_elsewhere(wanted, obj):
                 return trouble
         return ""
+
+    def _led_elsewhere(self, wanted: Wanted, obj: Object) -> str:
+        """Why an Ingress is not served by the controller that it should be; empty when it is."""
+        if obj["kind"] != "Ingress" or wanted.ingress_class is None:
+            return ""
+        if self._classes is None:
+            self._classes = self.kube.find("networking.k8s.io/v1", "IngressClass")
+        try:
+            chosen = choose_class(self._classes, wanted.ingress_class)["metadata"]["name"]
+        except StackError as error:
+            return str(error)
+        return "" if obj["spec"].get("ingressClassName") == chosen else f"{Ref.of(obj)} is not of class {chosen}"
 
     def namespace_of(self, app: str) -> str:
         """Where an application without an entry was released; its name when it never was."""

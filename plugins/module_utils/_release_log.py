@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._helm import Release
 from ansible_collections.railiance.stack.plugins.module_utils._kube import ApiError, Kube, Object, Ref, selector_of
 from ansible_collections.railiance.stack.plugins.module_utils._manage_pod import Mask, secret_references
+from ansible_collections.railiance.stack.plugins.module_utils._release import Wanted
 
 #: Regular expressions of lines that look like errors.
 PATTERNS = (
@@ -20,6 +22,14 @@ PATTERNS = (
     r"^Traceback \(most recent call last\)",
     r"^panic:",
 )
+#: Options of the modules that read it.
+LOG_SPEC: dict[str, Any] = {
+    "errors": {"type": "str", "choices": ["warn", "fail"], "default": "warn"},
+    "patterns": {"type": "list", "elements": "str", "default": list(PATTERNS)},
+    "ignore": {"type": "list", "elements": "str", "default": []},
+}
+#: How many lines a result shows.
+SHOWN = 20
 _TRACEBACK = "Traceback (most recent call last)"
 _TAIL = 500
 _LONGEST = 300
@@ -97,3 +107,25 @@ def _containers(pods: Iterable[Object], images: set[str]) -> Iterable[tuple[str,
             if container["image"] in images and not pod["metadata"].get("deletionTimestamp"):
                 name = container["name"]
                 yield pod["metadata"]["name"], name, int(statuses.get(name, {}).get("restartCount") or 0)
+
+
+def read_log(
+    kube: Kube, wanted: Wanted, release: Release, params: Mapping[str, Any], warn: Callable[[str], object]
+) -> list[str]:
+    """The lines that look like errors, told as ``params`` ask for.
+
+    :param params: ``errors``, ``patterns`` and ``ignore`` of :data:`LOG_SPEC`.
+    :raises StackError: when they fail the task.
+    """
+    lines = suspicious_lines(kube, wanted.namespace, release, Errors(params["patterns"], params["ignore"]))
+    if not lines:
+        return []
+    told = f"{wanted.name} has logged {len(lines)} lines that look like errors: {' | '.join(lines[:3])}"
+    if params["errors"] == "fail":
+        raise StackError(
+            f"{told}.",
+            "Correct the cause, or name what is harmless in log_ignore of the entry.",
+            suspicious=lines[:SHOWN],
+        )
+    warn(told)
+    return lines

@@ -184,31 +184,28 @@ cmd:
   elements: str
 """
 
-import base64
 import tempfile
-from pathlib import Path
 from typing import Any
 
+from ansible_collections.railiance.stack.plugins.module_utils._chart import (
+    check,
+    live_pod,
+    served,
+    services,
+    stored_values,
+    unpack,
+)
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._helm import (
-    RECORD,
     Chart,
     Helm,
-    Release,
     Runner,
     environment,
     read_releases,
     subprocess_runner,
 )
-from ansible_collections.railiance.stack.plugins.module_utils._kube import (
-    ApiError,
-    Kube,
-    Ref,
-    masked,
-    run_cluster_module,
-)
-from ansible_collections.railiance.stack.plugins.module_utils._manage_pod import secret_references
-from ansible_collections.railiance.stack.plugins.module_utils._policy import Rules, pods, violations
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, masked, run_cluster_module
+from ansible_collections.railiance.stack.plugins.module_utils._policy import Rules
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -234,77 +231,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "force_adopt": {"type": "bool", "default": False},
     "binary_path": {"type": "path", "default": "/usr/local/bin/helm"},
 }
-
-
-def unpack(files: dict[str, str], folder: str) -> str:
-    """Write the chart's files below ``folder`` and return the chart's path."""
-    for name, content in files.items():
-        path = Path(folder, name)
-        if not path.resolve().is_relative_to(Path(folder).resolve()):
-            raise StackError(f"The chart holds a file outside of itself: {name}.", "Correct the chart.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(base64.b64decode(content))
-    return folder
-
-
-def check(kube: Kube, rendered: list[dict[str, Any]], rules: Rules, target: str) -> None:
-    """:raises StackError: with everything that the policy and the server have against these objects."""
-    names = {
-        (obj["metadata"].get("namespace"), name)
-        for obj in rendered
-        for pod in pods(obj)
-        for name in secret_references(pod)
-    }
-    secrets = {name: kube.get(Ref("v1", "Secret", name, namespace)) for namespace, name in sorted(names)}
-    found = violations(rendered, {name: secret for name, secret in secrets.items() if secret}, rules)
-    for obj in rendered:
-        ref = Ref.of(obj)
-        # What a namespace would take cannot be asked before it exists.
-        if ref.namespace and kube.get(Ref("v1", "Namespace", ref.namespace)) is None:
-            continue
-        try:
-            kube.apply(obj, dry_run=True)
-        except ApiError as error:
-            found.append(f"{ref} is refused by the server: {error.message}")
-    if found:
-        raise StackError(f"{target} is not released: {' '.join(found)}", "Correct the entry.", violations=found)
-
-
-def served(releases: list[Release]) -> dict[str, Any]:
-    """The revision that serves now, 0 when none does."""
-    for release in releases:
-        if release.status == "deployed":
-            unknown = (release.values.get(RECORD) or {}).get("unknown") or []
-            return {
-                "revision": release.revision,
-                "image": str(release.values.get("image") or ""),
-                "unknown": [str(name) for name in unknown],
-            }
-    return {"revision": 0, "image": "", "unknown": []}
-
-
-def live_pod(kube: Kube, chart: Chart) -> dict[str, Any]:
-    """The pod template that serves now; empty when there is none."""
-    deployment = kube.get(Ref("apps/v1", "Deployment", chart.name, chart.namespace)) or {}
-    return dict((deployment.get("spec") or {}).get("template") or {})
-
-
-def stored_values(kube: Kube, chart: Chart, revision: int) -> dict[str, Any]:
-    """:raises StackError: when the revision is not stored any more."""
-    for release in read_releases(kube, chart.namespace, chart.name):
-        if release.revision == revision:
-            return release.values
-    raise StackError(f"{chart.target} has no revision {revision}.", "Look with: helm history")
-
-
-def services(kube: Kube, rendered: list[dict[str, Any]]) -> dict[str, str]:
-    """Address and port of each Service of the release inside the cluster."""
-    found = {}
-    for ref in (Ref.of(obj) for obj in rendered if obj["kind"] == "Service"):
-        spec = (kube.get(ref) or {}).get("spec") or {}
-        if spec.get("clusterIP") and spec.get("ports"):
-            found[ref.name] = f"{spec['clusterIP']}:{spec['ports'][0]['port']}"
-    return found
 
 
 def work(module: Any, kube: Kube, make_runner: Any = subprocess_runner) -> dict[str, Any]:

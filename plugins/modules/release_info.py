@@ -54,6 +54,9 @@ options:
       pull_secret:
         description: The Secret whose copy pulls its image, with C(namespace) and C(name).
         type: dict
+      ingress_class:
+        description: The class asked for its Ingress, empty for the cluster's own; not given for what is not exposed.
+        type: str
   history_of:
     description: Application whose revisions are returned as well.
     type: str

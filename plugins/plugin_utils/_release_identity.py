@@ -46,6 +46,8 @@ def identity(app: Mapping[str, Any], settings: Mapping[str, Any], collection: Pa
         }
     if private:
         asked["pull_secret"] = {key: str(settings["pull_secret"][key]) for key in ("namespace", "name")}
+    if not app.get("private"):
+        asked["ingress_class"] = str(settings.get("ingress_class") or "")
     return asked
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the railiance.stack authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""SIGKILL of the controller and of everything it started on the node, at ten steps of a release."""
+"""SIGKILL of the controller and of everything it started on the node, at ten steps of a release and in a switch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shop import shop_with
 
 #: Task of the release, and seconds into it.
 STEPS = [
-    ("Gate | Look at all applications once", 0.2),
+    ("Switch | Release another version when nothing else differs", 0.5),
     ("Secrets | Give the application its own role and database", 0.3),
     ("Secrets | Keep the application's secret environment", 0.1),
     ("Render | Render the release, ask the server, apply the policy", 0.4),
@@ -30,12 +30,14 @@ STEPS = [
     ("Rollout | Release the chart", 3.0),
     ("Record | Read the log and note that the release is complete", 0.2),
 ]
+#: Seconds into a switch: while it looks, while its Job runs, while Helm waits, near the end.
+SWITCH_SECONDS = [0.5, 1.2, 2.5, 4.5, 6.0]
 
 
 @pytest.fixture(scope="module")
 def shop(task, node, kubectl, playbook, lab, tmp_path_factory):
     with shop_with(
-        "rel-kill", task, node, kubectl, playbook, lab, tmp_path_factory.mktemp("shop"), "initial", "data"
+        "rel-kill", task, node, kubectl, playbook, lab, tmp_path_factory.mktemp("shop"), "initial", "data", "data again"
     ) as shop:
         first = shop.promote("initial")
         assert first.rc == 0, first.messages
@@ -43,13 +45,13 @@ def shop(task, node, kubectl, playbook, lab, tmp_path_factory):
         yield shop
 
 
-def killed_at(shop, step, seconds, *arguments):
+def killed_at(shop, step, seconds, image="data"):
     """Start a promotion and kill it so long after the step began; returns what was running on the node for it."""
     mark = f"RUN_MARK={uuid.uuid4().hex}"
     # As a variable of sudo's command the mark is in the environment of everything that runs for this playbook there.
     become = json.dumps({"ansible_become_flags": f"-H -S -n {mark}"})
     command = ["ansible-playbook", "playbooks/promote.yml", "-i", str(INVENTORY), "-e", f"app={shop.app}", "-e", become]
-    command += ["-e", f"@{shop.entries}", "-e", f"image={shop.references['data']}", *arguments]
+    command += ["-e", f"@{shop.entries}", "-e", f"image={shop.references[image]}"]
     run = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
@@ -60,9 +62,7 @@ def killed_at(shop, step, seconds, *arguments):
         else:
             pytest.fail(f"{step} never began")
         find = f'for one in /proc/[0-9]*; do if grep -qs {mark} $one/environ; then echo "${{one#/proc/}}"; fi; done'
-        wait = (
-            f'for dummy in $(seq 100); do found=$({find}); [ -z "$found" ] || break; sleep 0.05; done; sleep {seconds}'
-        )
+        wait = f'for dummy in $(seq 100); do found=$({find}); [ -z "$found" ] || break; sleep 0.05; done'
         kill = f"found=$({find}); for pid in $found; do tr '\\0' ' ' < /proc/$pid/cmdline; echo; done; kill -9 $found"
         killer = subprocess.Popen(
             [
@@ -104,6 +104,24 @@ def test_the_next_run_completes_what_was_killed(shop, step, seconds):
     assert back.rc == 0, back.messages
     assert shop.checksums() == before
     print(f"killed at {step} + {seconds} s: {', '.join(killed)}; served {served_then}; the next run took {took:.0f} s")
+
+
+@pytest.mark.parametrize("seconds", SWITCH_SECONDS)
+def test_the_next_run_completes_a_switch_that_was_killed(shop, seconds):
+    """Nothing differs but the image, and both know the same migrations."""
+    ready = shop.promote("data")
+    assert ready.rc == 0, ready.messages
+    before = shop.checksums()
+    killed = killed_at(shop, STEPS[0][0], seconds, image="data again")
+    assert shop.serves() == "0001 0002 0003 a1 a2"
+    again = shop.promote("data again")
+    assert again.rc == 0, again.messages
+    newest = shop.history()[0]
+    assert (newest["status"], newest["complete"]) == ("deployed", True)
+    assert newest["image"] == shop.references["data again"]
+    nothing_stays(shop)
+    assert shop.checksums() == before
+    print(f"killed {seconds} s into the switch: {', '.join(killed)}")
 
 
 def test_a_first_release_killed_while_it_is_exposed(shop, kubectl):

@@ -26,8 +26,10 @@ WANTED = Wanted.of(
         "version": COMMIT,
         "database": {"namespace": "databases", "cluster": "apps-pg", "owner": "shop"},
         "pull_secret": {"namespace": "gitea", "name": "gitea-pull"},
+        "ingress_class": "",
     }
 )
+INGRESS = {"ingressClassName": "traefik", "rules": [{"host": "shop.example.org"}]}
 
 
 def obj(api_version, kind, name, namespace=None, labels=None, **content):
@@ -80,7 +82,8 @@ def world():
         obj("v1", "ConfigMap", "c", "shop", data={"a": "1"}),
         obj("v1", "Secret", "gitea-pull", "gitea", labels={}, data={"x": "eQ=="}),
         obj("apps/v1", "Deployment", "shop", "shop", **deployment),
-        obj("networking.k8s.io/v1", "Ingress", "shop", "shop", spec={"rules": [{"host": "shop.example.org"}]}),
+        obj("networking.k8s.io/v1", "Ingress", "shop", "shop", spec=INGRESS),
+        obj("networking.k8s.io/v1", "IngressClass", "traefik", labels={}),
         obj("cert-manager.io/v1", "Certificate", "shop-tls", "shop", **ready()),
         obj("postgresql.cnpg.io/v1", "Cluster", "apps-pg", "databases", labels={}, status={"timelineID": 1}),
         obj("postgresql.cnpg.io/v1", "Database", "apps-pg-shop", "databases", **applied),
@@ -105,7 +108,10 @@ def test_what_the_last_run_left_needs_nothing_and_one_look_a_kind():
     kube.reads.clear()
     found = verdict(kube)
     assert (found.converged, found.reason) == (True, "")
-    assert [read for read in kube.reads if read.startswith("list")] == [f"list {kind}" for dummy, kind in KINDS]
+    assert [read for read in kube.reads if read.startswith("list")] == [
+        *(f"list {kind}" for dummy, kind in KINDS),
+        "list IngressClass",
+    ]
     assert [read for read in kube.reads if read.startswith("get")] == [
         "get Cluster databases/apps-pg",
         "get Secret gitea/gitea-pull",
@@ -145,6 +151,15 @@ def test_a_removed_object_opens_the_gate():
     [ingress] = [ref for ref in kube.objects if ref.kind == "Ingress"]
     del kube.objects[ingress]
     assert verdict(kube).reason == CHANGED
+
+
+def test_another_ingress_controller_opens_the_gate():
+    kube = world()
+    kube.put(obj("networking.k8s.io/v1", "IngressClass", "nginx", labels={}))
+    assert verdict(kube).reason.startswith("Several ingress classes could be meant: nginx, traefik.")
+    assert verdict(kube, Wanted(**{**WANTED.__dict__, "ingress_class": "traefik"})).converged
+    other = verdict(kube, Wanted(**{**WANTED.__dict__, "ingress_class": "nginx"}))
+    assert other.reason == "Ingress shop/shop is not of class nginx"
 
 
 def test_other_settings_and_another_version_are_told_apart():

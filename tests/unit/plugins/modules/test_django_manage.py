@@ -12,6 +12,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._manage_pod import
 from ansible_collections.railiance.stack.plugins.module_utils._pod_migrations import planned
 from ansible_collections.railiance.stack.plugins.modules import django_manage
 from ansible_collections.railiance.stack.plugins.modules.django_manage import ARGUMENT_SPEC
+from unit.fake_jobs import before, play_job, said
 from unit.fakes import FakeKube, FakeModule
 
 OPERATION = {
@@ -22,22 +23,6 @@ OPERATION = {
     "reason": "What Python code (fill) does to rows cannot be read from it, and it declares no way back",
 }
 DATA = planned("shop.0002_data", False, [OPERATION])
-
-
-def said(kind, **fields):
-    return f"look out railiance {json.dumps({'kind': kind, **fields})}\n"
-
-
-def before(*pending, applied=("shop.0001_initial",), unknown=(), word=None):
-    return said(
-        "before",
-        verdict=word or ("forward" if pending else "nothing"),
-        go=bool(pending),
-        pending=pending,
-        applied=applied,
-        unknown=unknown,
-        way_back=[],
-    )
 
 
 NOTHING = before() + "look rc 0\nrunner end 0\n"
@@ -114,31 +99,7 @@ def world(log=NOTHING, code=0, *objects, pod_status=None):
         deployment,
         *objects,
     )
-    kube.jobs = []
-
-    def on_write(kube, verb, ref):
-        if (verb, ref.kind) != ("create", "Job"):
-            return
-        job = kube.objects[ref]
-        kube.jobs.append(job)
-        kube.pod_logs[("shop", "job-pod")] = log
-        ended = {"phase": "Failed" if code else "Succeeded"}
-        ended["containerStatuses"] = [{"name": "app", "state": {"terminated": {"exitCode": code}}}]
-        kube.put(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {
-                    "name": "job-pod",
-                    "namespace": "shop",
-                    "labels": {"batch.kubernetes.io/job-name": ref.name},
-                    "ownerReferences": [{"uid": job["metadata"]["uid"]}],
-                },
-                "status": pod_status or ended,
-            }
-        )
-
-    kube.on_write = on_write
+    play_job(kube, log, code, pod_status)
     return kube
 
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import yaml
+from ansible_collections.railiance.stack.plugins.module_utils._chart import unpack
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
 from ansible_collections.railiance.stack.plugins.module_utils._helm import (
     RUN_LABEL,
@@ -16,7 +17,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._helm import (
     this_host,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Completed, NoCluster, Ref
-from ansible_collections.railiance.stack.plugins.modules.helm_release import ARGUMENT_SPEC, unpack, work
+from ansible_collections.railiance.stack.plugins.modules.helm_release import ARGUMENT_SPEC, work
 from unit.fakes import FakeKube, FakeModule
 
 NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}

@@ -26,6 +26,7 @@ def test_an_entry_becomes_what_the_look_compares():
         "version": "a" * 40,
         "database": {"cluster": "apps-pg", "namespace": "databases", "owner": "shop_app"},
         "pull_secret": {"namespace": "gitea", "name": "gitea-pull"},
+        "ingress_class": "",
     }
     assert "canary" not in repr(asked)
 
@@ -37,6 +38,11 @@ def test_another_version_has_the_same_settings_and_everything_else_has_not():
     assert settings_of(secret_environment={"SMTP_PASSWORD": "other"}) != same
     assert settings_of(replicas=2) != same
     assert identity(ENTRY, {**SETTINGS, "cluster_issuer": "staging"})["settings"] != same
+
+
+def test_the_class_of_the_ingress_is_asked_for_only_by_what_is_exposed():
+    assert identity(ENTRY, {**SETTINGS, "ingress_class": "nginx"})["ingress_class"] == "nginx"
+    assert "ingress_class" not in identity({**ENTRY, "private": True}, SETTINGS)
 
 
 def test_a_prebuilt_image_is_its_own_version_and_pulled_without_our_login():

@@ -1,0 +1,87 @@
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the modules that release a chart share: its files, its policy, what serves now. Private to this collection."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
+from ansible_collections.railiance.stack.plugins.module_utils._helm import RECORD, Chart, Release, read_releases
+from ansible_collections.railiance.stack.plugins.module_utils._kube import ApiError, Kube, Ref
+from ansible_collections.railiance.stack.plugins.module_utils._manage_pod import secret_references
+from ansible_collections.railiance.stack.plugins.module_utils._policy import Rules, pods, violations
+
+
+def unpack(files: dict[str, str], folder: str) -> str:
+    """Write the chart's files below ``folder`` and return the chart's path."""
+    for name, content in files.items():
+        path = Path(folder, name)
+        if not path.resolve().is_relative_to(Path(folder).resolve()):
+            raise StackError(f"The chart holds a file outside of itself: {name}.", "Correct the chart.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(base64.b64decode(content))
+    return folder
+
+
+def check(kube: Kube, rendered: list[dict[str, Any]], rules: Rules, target: str) -> None:
+    """:raises StackError: with everything that the policy and the server have against these objects."""
+    names = {
+        (obj["metadata"].get("namespace"), name)
+        for obj in rendered
+        for pod in pods(obj)
+        for name in secret_references(pod)
+    }
+    secrets = {name: kube.get(Ref("v1", "Secret", name, namespace)) for namespace, name in sorted(names)}
+    found = violations(rendered, {name: secret for name, secret in secrets.items() if secret}, rules)
+    for obj in rendered:
+        ref = Ref.of(obj)
+        # What a namespace would take cannot be asked before it exists.
+        if ref.namespace and kube.get(Ref("v1", "Namespace", ref.namespace)) is None:
+            continue
+        try:
+            kube.apply(obj, dry_run=True)
+        except ApiError as error:
+            found.append(f"{ref} is refused by the server: {error.message}")
+    if found:
+        raise StackError(f"{target} is not released: {' '.join(found)}", "Correct the entry.", violations=found)
+
+
+def served(releases: list[Release]) -> dict[str, Any]:
+    """The revision that serves now, 0 when none does."""
+    for release in releases:
+        if release.status == "deployed":
+            unknown = (release.values.get(RECORD) or {}).get("unknown") or []
+            return {
+                "revision": release.revision,
+                "image": str(release.values.get("image") or ""),
+                "unknown": [str(name) for name in unknown],
+            }
+    return {"revision": 0, "image": "", "unknown": []}
+
+
+def live_pod(kube: Kube, chart: Chart) -> dict[str, Any]:
+    """The pod template that serves now; empty when there is none."""
+    deployment = kube.get(Ref("apps/v1", "Deployment", chart.name, chart.namespace)) or {}
+    return dict((deployment.get("spec") or {}).get("template") or {})
+
+
+def stored_values(kube: Kube, chart: Chart, revision: int) -> dict[str, Any]:
+    """:raises StackError: when the revision is not stored any more."""
+    for release in read_releases(kube, chart.namespace, chart.name):
+        if release.revision == revision:
+            return release.values
+    raise StackError(f"{chart.target} has no revision {revision}.", "Look with: helm history")
+
+
+def services(kube: Kube, rendered: list[dict[str, Any]]) -> dict[str, str]:
+    """Address and port of each Service of the release inside the cluster."""
+    found = {}
+    for ref in (Ref.of(obj) for obj in rendered if obj["kind"] == "Service"):
+        spec = (kube.get(ref) or {}).get("spec") or {}
+        if spec.get("clusterIP") and spec.get("ports"):
+            found[ref.name] = f"{spec['clusterIP']}:{spec['ports'][0]['port']}"
+    return found

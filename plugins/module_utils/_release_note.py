@@ -1,0 +1,34 @@
+# Copyright (c) 2026, the railiance.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The note on a Helm release that says that it is complete. Private to this collection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.railiance.stack.plugins.module_utils._helm import Release
+from ansible_collections.railiance.stack.plugins.module_utils._jobs import sweep
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube
+from ansible_collections.railiance.stack.plugins.module_utils._release import Look, Wanted, drifted, labels_of, unready
+
+
+def note(kube: Kube, wanted: Wanted, release: Release, check_mode: bool) -> dict[str, Any]:
+    """Put the note there unless something is not as it was released, and delete what killed runs left.
+
+    :param release: the newest one.
+    :returns: ``noted``, ``reason`` and, when it was put there, ``swept``.
+    """
+    look = Look(kube)
+    troubles = [
+        *([f"it is {release.status}"] if release.status != "deployed" else []),
+        *(trouble for obj in look.objects(wanted) if (trouble := unready(obj))),
+        *drifted(kube, release),
+    ]
+    result: dict[str, Any] = {"noted": not troubles, "reason": "; ".join(troubles)}
+    if check_mode or troubles:
+        return result
+    labels = labels_of(wanted, look.state(wanted))
+    if any(release.labels.get(key) != value for key, value in labels.items()):
+        kube.patch(release.secret, {"metadata": {"labels": labels}})
+    return {**result, "swept": sweep(kube, wanted.namespace, wanted.name)}

@@ -1,0 +1,53 @@
+"""A cluster whose Jobs end at once, and what a management command's pod says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from unit.fakes import FakeKube
+
+
+def said(kind: str, **fields: Any) -> str:
+    return f"look out railiance {json.dumps({'kind': kind, **fields})}\n"
+
+
+def before(*pending: Any, applied: Any = ("shop.0001_initial",), unknown: Any = (), word: str | None = None) -> str:
+    return said(
+        "before",
+        verdict=word or ("forward" if pending else "nothing"),
+        go=bool(pending),
+        pending=pending,
+        applied=applied,
+        unknown=unknown,
+        way_back=[],
+    )
+
+
+def play_job(kube: FakeKube, log: str, code: int = 0, pod_status: dict[str, Any] | None = None) -> None:
+    """Every Job of the namespace shop gets a pod that has ended and said ``log``; ``kube.jobs`` remembers them."""
+    kube.jobs = []
+
+    def on_write(kube, verb, ref):
+        if (verb, ref.kind) != ("create", "Job"):
+            return
+        job = kube.objects[ref]
+        kube.jobs.append(job)
+        kube.pod_logs[("shop", "job-pod")] = log
+        ended = {"phase": "Failed" if code else "Succeeded"}
+        ended["containerStatuses"] = [{"name": "app", "state": {"terminated": {"exitCode": code}}}]
+        kube.put(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {
+                    "name": "job-pod",
+                    "namespace": "shop",
+                    "labels": {"batch.kubernetes.io/job-name": ref.name},
+                    "ownerReferences": [{"uid": job["metadata"]["uid"]}],
+                },
+                "status": pod_status or ended,
+            }
+        )
+
+    kube.on_write = on_write
