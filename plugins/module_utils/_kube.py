@@ -24,9 +24,8 @@ from ansible_collections.railiance.stack.plugins.module_utils import _lean_clien
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
 from ansible_collections.railiance.stack.plugins.module_utils._kube_args import AUTH_ARG_SPEC
 
-_lean_client.install()  # before anything below imports the client
-
 try:
+    _lean_client.import_client()
     from kubernetes.client.exceptions import ApiException
     from kubernetes.dynamic.exceptions import ResourceNotFoundError
     from urllib3.exceptions import HTTPError

@@ -13,8 +13,9 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from collections.abc import Iterator
+from importlib.machinery import PathFinder, SourceFileLoader
+from importlib.util import module_from_spec, spec_from_file_location
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -26,11 +27,15 @@ _LINE = re.compile(r"^from (kubernetes\.client\.\S+) import (\w+)(?: as \2)?$", 
 class _Loader(SourceFileLoader):
     """Runs a package without the lines that import a class; such a name is imported when it is first asked for."""
 
+    @property
+    def text(self) -> str:
+        return self.get_source(self.name) or ""
+
     def get_code(self, fullname: str) -> CodeType:
-        return self.source_to_code(_LINE.sub("", self._text(fullname)).encode(), self.path)
+        return self.source_to_code(_LINE.sub("", self.text).encode(), self.path)
 
     def exec_module(self, module: ModuleType) -> None:
-        homes = {name: home for home, name in _LINE.findall(self._text(module.__name__))}
+        homes = {name: home for home, name in _LINE.findall(self.text)}
 
         def load(name: str) -> Any:
             if name not in homes:
@@ -42,19 +47,36 @@ class _Loader(SourceFileLoader):
         vars(module)["__getattr__"] = load
         super().exec_module(module)
 
-    def _text(self, fullname: str) -> str:
-        return self.get_source(fullname) or ""
+
+def import_client() -> None:
+    """``import kubernetes``.
+
+    :raises ImportError: when it is not installed.
+    """
+    loaders = [] if "kubernetes" in sys.modules else list(_loaders())
+    if len(loaders) == len(_PACKAGES) and all(_LINE.search(loader.text) for loader in loaders):
+        for loader in loaders:
+            _put(loader)
+    importlib.import_module("kubernetes")
 
 
-class _Finder(MetaPathFinder):
-    def find_spec(self, fullname: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        spec = PathFinder.find_spec(fullname, path, target) if fullname in _PACKAGES else None
-        if spec is not None and type(spec.loader) is SourceFileLoader:
-            spec.loader = _Loader(spec.loader.name, spec.loader.path)
-        return spec
+def _loaders() -> Iterator[_Loader]:
+    """One for each package that is there as source; nothing is imported to find them."""
+    top = PathFinder.find_spec("kubernetes")
+    places = top.submodule_search_locations if top else None
+    for name in _PACKAGES:
+        inner = [f"{place}/{part}" for place in places or [] for part in name.split(".")[1:-1]]
+        spec = PathFinder.find_spec(name, inner or places) if places else None
+        if spec and isinstance(spec.loader, SourceFileLoader):
+            yield _Loader(spec.loader.name, spec.loader.path)
 
 
-def install() -> None:
-    """For every later ``import kubernetes`` of this process."""
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
+def _put(loader: _Loader) -> None:
+    spec = spec_from_file_location(loader.name, loader.path, loader=loader)
+    if spec is None:
+        return
+    module = sys.modules[loader.name] = module_from_spec(spec)
+    parent, _dot, name = loader.name.rpartition(".")
+    if parent in sys.modules:
+        setattr(sys.modules[parent], name, module)
+    loader.exec_module(module)

@@ -145,8 +145,8 @@ class Switch:
     def _look_ahead(self) -> dict[str, Any]:
         """What the new image would do to the schema, as the module django_manage tells it.
 
-        Its pod is the one that serves, with the new image: nothing else differs. While it starts, the chart is rendered,
-        and the policy, the server and Helm's plan are asked.
+        Its pod is the one that serves, with the new image: nothing else differs. While it starts, the chart is
+        rendered, and the policy, the server and Helm's plan are asked.
         """
         migrations = self._params["migrations"]
         if migrations["driver"] == "none":

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-FIRST = "from ansible_collections.railiance.stack.plugins.module_utils import _lean_client; _lean_client.install()\n"
+FIRST = "from ansible_collections.railiance.stack.plugins.module_utils import _lean_client; _lean_client.import_client()\n"
 LOADED = "import sys; print(len([m for m in sys.modules if m.startswith('kubernetes.client.models.')]))\n"
 
 
