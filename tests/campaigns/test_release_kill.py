@@ -61,7 +61,8 @@ def killed_at(shop, step, seconds, image="data"):
                 break
         else:
             pytest.fail(f"{step} never began")
-        find = f'for one in /proc/[0-9]*; do if grep -qs {mark} $one/environ; then echo "${{one#/proc/}}"; fi; done'
+        # Read from standard input: sudo puts its command line into the environment, and the killer would find itself.
+        find = 'for one in $(grep -ls "$mark" /proc/[0-9]*/environ); do one=${one%/environ}; echo "${one#/proc/}"; done'
         wait = f'for dummy in $(seq 100); do found=$({find}); [ -z "$found" ] || break; sleep 0.05; done'
         kill = f"found=$({find}); for pid in $found; do tr '\\0' ' ' < /proc/$pid/cmdline; echo; done; kill -9 $found"
         killer = subprocess.Popen(
@@ -70,13 +71,14 @@ def killed_at(shop, step, seconds, image="data"):
                 "-F",
                 ROOT / ".lab" / "ssh" / "config",
                 "node1",
-                f"sudo sh -c {shlex.quote(f'{wait}; sleep {seconds}; {kill}')}",
+                f"sudo sh -c {shlex.quote(f'read mark; {wait}; sleep {seconds}; {kill}')}",
             ],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        said = killer.communicate(timeout=60)[0]
+        said = killer.communicate(f"{mark}\n", timeout=60)[0]
     finally:
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
