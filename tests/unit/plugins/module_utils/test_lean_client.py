@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-FIRST = "from ansible_collections.railiance.stack.plugins.module_utils import _lean_client; _lean_client.import_client()\n"
+FIRST = """
+from ansible_collections.railiance.stack.plugins.module_utils._lean_client import import_client
+import_client()
+"""
 LOADED = "import sys; print(len([m for m in sys.modules if m.startswith('kubernetes.client.models.')]))\n"
 
 
