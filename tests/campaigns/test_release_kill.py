@@ -63,7 +63,9 @@ def killed_at(shop, step, seconds, image="data"):
             pytest.fail(f"{step} never began")
         # Read from standard input: sudo puts its command line into the environment, and the killer would find itself.
         find = 'for one in $(grep -ls "$mark" /proc/[0-9]*/environ); do one=${one%/environ}; echo "${one#/proc/}"; done'
-        wait = f'for dummy in $(seq 100); do found=$({find}); [ -z "$found" ] || break; sleep 0.05; done'
+        # A module is a Python; the shell of the task before may still be on its way out.
+        module = f'for one in $({find}); do grep -s python "/proc/$one/comm" || true; done'
+        wait = f'for dummy in $(seq 100); do [ -z "$({module})" ] || break; sleep 0.05; done'
         kill = f"found=$({find}); for pid in $found; do tr '\\0' ' ' < /proc/$pid/cmdline; echo; done; kill -9 $found"
         killer = subprocess.Popen(
             [
