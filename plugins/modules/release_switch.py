@@ -132,7 +132,7 @@ released:
   returned: success
   type: bool
 reason:
-  description: Why it does not, empty when it does.
+  description: Why it does not, or why its release does not carry the note; empty when both hold.
   returned: success
   type: str
   sample: "migrations are pending: ausschreibungen.0005_frist"
