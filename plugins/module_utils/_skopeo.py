@@ -76,12 +76,22 @@ class Skopeo:
             raise StackError(f"The configuration of {reference} is no JSON.", "Build the image again.") from error
         return Source(reference, "sha256:" + hashlib.sha256(done.stdout.encode()).hexdigest(), config)
 
-    def copy(self, reference: str, host: str, name: str, login: Login, ca_file: str = "", address: str = "") -> int:
+    def copy(
+        self,
+        reference: str,
+        host: str,
+        name: str,
+        login: Login,
+        ca_file: str = "",
+        address: str = "",
+        compression_level: int = 1,
+    ) -> int:
         """Push ``reference`` to ``name`` (``host/repository:tag``); layers that are there are not sent again.
 
+        :param compression_level: of gzip, 1 (fast) to 9 (small), for layers that are not compressed yet.
         :returns: bytes that left for the registry.
         """
-        command = ["skopeo", "copy", "--quiet", "--retry-times", "2"]
+        command = ["skopeo", "copy", "--quiet", "--retry-times", "2", "--dest-compress-level", str(compression_level)]
         with private_folder() as folder, tunnel(host, address) as way:
             authfile = folder / "auth.json"
             authfile.touch(mode=0o600)

@@ -52,6 +52,14 @@ options:
       - The image with skopeo's transport, V(containers-storage:localhost/site:1), V(oci-archive:/srv/site.tar).
       - Without it the module only looks.
     type: str
+  compression_level:
+    description:
+      - Level of gzip for layers that are not compressed yet. V(1) takes the least time of the processors that the
+        applications share; V(9) takes the least space in the registry.
+      - An image is the same whatever it was compressed with, so another level sends nothing again.
+    type: int
+    choices: [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    default: 1
   replace:
     description: Let a tag that looks like a commit name other content.
     type: bool
@@ -252,6 +260,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "repository": {"type": "str", "required": True},
     "tags": {"type": "list", "elements": "str", "required": True},
     "source": {"type": "str"},
+    "compression_level": {"type": "int", "choices": [1, 2, 3, 4, 5, 6, 7, 8, 9], "default": 1},
     "replace": {"type": "bool", "default": False},
     "contract": {
         "type": "dict",
@@ -375,7 +384,8 @@ def work(module: AnsibleModule) -> Work:
     source = skopeo.inspect(options["source"]) if options["source"] else None
 
     def upload(tag: str) -> int:
-        return skopeo.copy(options["source"], registry.host, f"{registry.name}:{tag}", login, ca_file, address)
+        name, level = f"{registry.name}:{tag}", options["compression_level"]
+        return skopeo.copy(options["source"], registry.host, name, login, ca_file, address, level)
 
     def inspect() -> list[Finding]:
         if source is None:
