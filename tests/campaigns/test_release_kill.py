@@ -117,7 +117,8 @@ def test_the_next_run_completes_a_switch_that_was_killed(shop, seconds):
     assert ready.rc == 0, ready.messages
     before = shop.checksums()
     killed = killed_at(shop, STEPS[0][0], seconds, image="data again")
-    assert shop.serves() == "0001 0002 0003 a1 a2"
+    # The two images list the same migrations in another order.
+    assert sorted(shop.serves().split()) == ["0001", "0002", "0003", "a1", "a2"]
     again = shop.promote("data again")
     assert again.rc == 0, again.messages
     newest = shop.history()[0]
