@@ -19,7 +19,7 @@ from shop import shop_with
 
 #: Task of the release, and seconds into it.
 STEPS = [
-    ("Switch | Release another version when nothing else differs", 0.5),
+    ("Switch | Release another version when nothing else differs", 0.1),
     ("Secrets | Give the application its own role and database", 0.3),
     ("Secrets | Keep the application's secret environment", 0.1),
     ("Render | Render the release, ask the server, apply the policy", 0.4),

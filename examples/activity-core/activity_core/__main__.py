@@ -30,12 +30,13 @@ def serve(store: PostgresStore, port: int, seconds: float) -> None:
     """Serve until the process is told to stop, and finish what was begun."""
     store.prepare()
     stop = threading.Event()
+    # Before anything serves: the first process of a container does not notice a signal that it has no handler for.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
     worker = threading.Thread(target=count_until, args=(stop, store, seconds), name="count")
     server = Server(("0.0.0.0", port), store)  # noqa: S104  in a container
     threading.Thread(target=server.serve_forever, name="serve", daemon=True).start()
     worker.start()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     logger.info("Listening on port %s", port)
     stop.wait()
     server.shutdown()
