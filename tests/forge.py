@@ -206,18 +206,18 @@ class Forge:
         requests += self.access_log(before)
 
     # -- images on the node ------------------------------------------------------------------------------------
-    def image(self, name: str, *layers: int | str, settings: str = "", seed: str = "", content: str = "") -> str:
+    def image(self, name: str, *layers: int | str, settings: str = "", seed: str = "", filled_by: str = "") -> str:
         """Build an image of random layers of the given sizes; a text is a file ``path=content``. Its reference.
 
         :param seed: the same seed gives the same layers.
-        :param content: a command whose output fills the layers, one after the other, instead.
+        :param filled_by: a command whose output fills the layers, one after the other, instead.
         """
         context = f"{self.folder}/build"
         script = [f"rm -rf {context}", f"mkdir -p {context}"]
         lines = ["FROM scratch"]
-        if content:
+        if filled_by:
             script.append(
-                f"mkfifo {context}/content; ({content}) > {context}/content 2>/dev/null & exec 3< {context}/content"
+                f"mkfifo {context}/content; ({filled_by}) > {context}/content 2>/dev/null & exec 3< {context}/content"
             )
         for number, layer in enumerate(layers):
             if isinstance(layer, str):
@@ -228,16 +228,14 @@ class Forge:
             else:
                 key = f"{seed or name}-{number}-{layer}"
                 source = f"openssl enc -aes-128-ctr -pass 'pass:{key}' -nosalt -pbkdf2 -iter 1 < /dev/zero 2>/dev/null"
-                take = (
-                    f"dd bs=1M iflag=fullblock,count_bytes count={layer} status=none <&3"
-                    if content
-                    else f"{source} | head -c {layer}"
-                )
+                take = f"{source} | head -c {layer}"
+                if filled_by:
+                    take = f"dd bs=1M iflag=fullblock,count_bytes count={layer} status=none <&3"
                 script.append(f"{take} > {context}/layer{number}; touch -d @1767225600 {context}/layer{number}")
                 lines.append(f"COPY layer{number} /layer{number}")
         lines += (settings or 'USER 10001:10001\nEXPOSE 8000\nHEALTHCHECK CMD ["/nothing"]').splitlines()
         containerfile = base64.b64encode("\n".join([*lines, ""]).encode()).decode()
-        if content:
+        if filled_by:
             script.append(f"exec 3<&-; rm {context}/content")
         script += [
             f"echo {containerfile} | base64 -d > {context}/Containerfile",

@@ -139,7 +139,7 @@ class Bench:
             self.forge.api("POST", "/admin/cron/cleanup_packages", account="reg-admin")
 
         # What images are made of: programs, libraries, texts.
-        large = self.here.image("reg-bench/large:1", *[LAYER] * LAYERS, content="tar -c -C / usr")
+        large = self.here.image("reg-bench/large:1", *[LAYER] * LAYERS, filled_by="tar -c -C / usr")
         yield Pair(
             f"first push of {LAYER * LAYERS / 1e6:.0f} MB in {LAYERS} layers, seconds of the task",
             self.ours("first", COMMIT, large),
