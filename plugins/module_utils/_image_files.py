@@ -34,27 +34,38 @@ def image_files(reference: str, config_digest: str, run: Runner, opener: Opener 
     :param reference: with skopeo's transport.
     :raises StackError: when the image cannot be read.
     """
-    if reference.startswith(_STORAGE):
-        storage = _storage(reference, run)
-        files = storage_files(*storage, config_digest) if storage else None
+    for root, driver in _storages(reference, run) if reference.startswith(_STORAGE) else ():
+        files = storage_files(root, driver, config_digest)
         if files is not None:
             return files
     return archive_files(reference, opener or program_output)
 
 
 # -- this host's storage ---------------------------------------------------------------------------------------------
-def _storage(reference: str, run: Runner) -> tuple[Path, str] | None:
-    """Folder and driver, ``None`` when they cannot be known: ``containers-storage:[overlay@/srv/storage+/run/x]a``."""
+def _storages(reference: str, run: Runner) -> Iterator[tuple[Path, str]]:
+    """Folder and driver of where it may be: ``containers-storage:[overlay@/srv/storage+/run/x]a`` says it.
+
+    Otherwise the usual place comes first: an image is named by its content, so one that is found there is the right
+    one, and buildah takes a tenth of a second to say where else to look.
+    """
     rest = reference.removeprefix(_STORAGE)
     if rest.startswith("["):
         driver, _at, root = rest[1:].partition("]")[0].partition("@")
-        return (Path(root.partition("+")[0]), driver) if root else None
+        if root:
+            yield Path(root.partition("+")[0]), driver
+        return
+    yield _usual_root(), "overlay"
     try:
         done = run(["buildah", "info", "--format", "{{.store.GraphRoot}} {{.store.GraphDriverName}}"])
     except NotInstalled:
-        return None
+        return
     words = done.stdout.split()
-    return (Path(words[0]), words[1]) if done.rc == 0 and len(words) == 2 else None
+    if done.rc == 0 and len(words) == 2:
+        yield Path(words[0]), words[1]
+
+
+def _usual_root() -> Path:
+    return Path("/var/lib" if os.geteuid() == 0 else Path.home() / ".local/share") / "containers/storage"
 
 
 def storage_files(root: Path, driver: str, config_digest: str) -> Iterator[File] | None:

@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 
 import pytest
+from ansible_collections.railiance.stack.plugins.module_utils import _image_files
 from ansible_collections.railiance.stack.plugins.module_utils._command import LocalRunner, NotInstalled, Ran
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._image_contract import (
@@ -203,6 +204,21 @@ def test_a_storage_lists_every_layer_from_its_records(tmp_path):
     for reference in ("containers-storage:localhost/x:1", f"containers-storage:[overlay@{root}+/run/x]localhost/x:1"):
         files = image_files(reference, "sha256:" + "a" * 64, lambda command: Ran(0, f"{root} overlay\n"))
         assert listed(files) == expected
+
+
+def test_the_usual_storage_is_looked_into_before_buildah_is_asked(tmp_path, monkeypatch):
+    usual, other = storage(tmp_path / "usual"), storage(tmp_path / "other", "b" * 64)
+    monkeypatch.setattr(_image_files, "_usual_root", lambda: usual)
+    asked = []
+
+    def buildah(command):
+        asked.append(command)
+        return Ran(0, f"{other} overlay\n")
+
+    assert len(listed(image_files("containers-storage:x", "sha256:" + "a" * 64, buildah))) == 2
+    assert asked == []
+    assert len(listed(image_files("containers-storage:x", "sha256:" + "b" * 64, buildah))) == 2
+    assert len(asked) == 1
 
 
 def test_a_link_in_a_layer_is_not_followed(tmp_path):
