@@ -118,18 +118,23 @@ class Verdict:
 
 
 class Look:
-    """The objects of all applications, read once."""
+    """The objects of all applications, read once; of one of them where only that one is asked for."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: Kube, only: Wanted | None = None) -> None:
         self.kube = kube
         self._objects: dict[str, list[Object]] = {}
         self._releases: dict[tuple[str, str], list[Object]] = {}
         self._namespaces: dict[str, Object] = {}
         self._others: dict[Ref, Object | None] = {}
         self._classes: list[Object] | None = None
+        selector = f"{PART_OF}={STACK}" + (f",{INSTANCE}={only.name}" if only else "")
         for api_version, kind in KINDS:
-            for obj in kube.find(api_version, kind, label_selector=f"{PART_OF}={STACK}"):
+            for obj in kube.find(api_version, kind, label_selector=selector):
                 self._sort_in(obj)
+        # Two applications may share a namespace, which carries the name of one of them.
+        shared = kube.get(Ref("v1", "Namespace", only.namespace)) if only else None
+        if shared and (shared["metadata"].get("labels") or {}).get(PART_OF) == STACK:
+            self._sort_in(shared)
 
     def _sort_in(self, obj: Object) -> None:
         meta = obj["metadata"]

@@ -19,7 +19,7 @@ def note(kube: Kube, wanted: Wanted, release: Release, check_mode: bool) -> dict
     :param release: the newest one.
     :returns: ``noted``, ``reason`` and, when it was put there, ``swept``.
     """
-    look = Look(kube)
+    look = Look(kube, wanted)
     troubles = [
         *([f"it is {release.status}"] if release.status != "deployed" else []),
         *(trouble for obj in look.objects(wanted) if (trouble := unready(obj))),

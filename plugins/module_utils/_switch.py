@@ -71,7 +71,7 @@ class Start:
 
 
 def start_of(kube: Kube, wanted: Wanted) -> Start:
-    look = Look(kube)
+    look = Look(kube, wanted)
     verdict = look.verdict(wanted)
     if not verdict.converged and not verdict.same_settings:
         return Start(verdict.reason, same_settings=False)

@@ -26,7 +26,7 @@ IDENTITY = "-c user.name=bench -c user.email=bench@lab.test"
 
 
 @contextlib.contextmanager
-def topic() -> Iterator[list[Pair]]:
+def topic() -> Iterator[Iterator[Pair]]:
     lab = read_lab()
     node = node_of(lab)
     with (
@@ -37,7 +37,7 @@ def topic() -> Iterator[list[Pair]]:
     ):
         bench = Bench(lab, shop, Path(folder))
         try:
-            yield [bench.promotion(), bench.converged(), bench.commit()]
+            yield bench.pairs()
         finally:
             bench.clean_up()
 
@@ -58,6 +58,12 @@ class Bench:
         done = playbook(name, *arguments)
         if done.rc:
             raise SystemExit(f"{name} ended with {done.rc}")
+
+    def pairs(self) -> Iterator[Pair]:
+        """Each is prepared when the one before has been measured: what it adds would cost that one time."""
+        yield self.promotion()
+        yield self.converged()
+        yield self.commit()
 
     # -- a promotion -------------------------------------------------------------------------------------------
     def promotion(self) -> Pair:

@@ -2,8 +2,8 @@
 
 Usage: bench.py [TOPIC …]
 
-A topic is a file beside this one. It offers ``topic() -> contextmanager`` that prepares the world, yields a list of
-:class:`Pair` and cleans up. Seconds depend on the machine and on what else runs there; the ratio of a pair does not, so
+A topic is a file beside this one. It offers ``topic() -> contextmanager`` that prepares the world, yields the
+:class:`Pair` objects and cleans up. Seconds depend on the machine and on what else runs there; the ratio of a pair does not, so
 the ratio is what a goal is set for. Results go to standard output and into the topic's table in docs/benchmarks.md.
 """
 
@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -178,7 +178,7 @@ def main(wanted: list[str]) -> int:
     sys.modules["bench"] = sys.modules[__name__]
     missed = 0
     for name in wanted or topics():
-        offered: Callable[[], contextlib.AbstractContextManager[list[Pair]]] = importlib.import_module(name).topic
+        offered: Callable[[], contextlib.AbstractContextManager[Iterable[Pair]]] = importlib.import_module(name).topic
         print(f"{name}:", file=sys.stderr)
         rows = []
         with offered() as pairs:

@@ -153,6 +153,22 @@ def test_a_removed_object_opens_the_gate():
     assert verdict(kube).reason == CHANGED
 
 
+def test_a_look_at_one_application_sees_the_same_as_a_look_at_all():
+    kube = world()
+    kube.put({**release(app="other"), "metadata": {**release(app="other")["metadata"], "name": "other"}})
+    edit(
+        kube,
+        "Namespace",
+        "shop",
+        lambda o: o["metadata"].update(labels={**OURS, "app.kubernetes.io/instance": "other"}),
+    )
+    one, all_of_them = Look(kube, WANTED), Look(kube)
+    assert one.state(WANTED) == all_of_them.state(WANTED)
+    assert one.objects(WANTED) == all_of_them.objects(WANTED)
+    assert [o["name"] for o in all_of_them.orphans(["shop"])] == ["other"]
+    assert one.orphans(["shop"]) == []
+
+
 def test_another_ingress_controller_opens_the_gate():
     kube = world()
     kube.put(obj("networking.k8s.io/v1", "IngressClass", "nginx", labels={}))
