@@ -3,8 +3,9 @@
 Usage: bench.py [TOPIC …]
 
 A topic is a file beside this one. It offers ``topic() -> contextmanager`` that prepares the world, yields the
-:class:`Pair` objects and cleans up. Seconds depend on the machine and on what else runs there; the ratio of a pair does not, so
-the ratio is what a goal is set for. Results go to standard output and into the topic's table in docs/benchmarks.md.
+:class:`Pair` objects and cleans up. Seconds depend on the machine and on what else runs there; the ratio of a pair does
+not, so the ratio is what a goal is set for. Results go to standard output and into the topic's table in
+docs/benchmarks.md.
 """
 
 from __future__ import annotations
