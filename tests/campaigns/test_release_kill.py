@@ -14,7 +14,7 @@ import time
 import uuid
 
 import pytest
-from server import INVENTORY, ROOT
+from server import INVENTORY, ROOT, read_lab, ssh
 from shop import shop_with
 
 #: Task of the release, and seconds into it.
@@ -75,13 +75,7 @@ def killed_at(shop, step, seconds, image="data"):
         wait = f'for dummy in $(seq 100); do [ -z "$({module})" ] || break; sleep 0.05; done'
         kill = f"found=$({find}); for pid in $found; do tr '\\0' ' ' < /proc/$pid/cmdline; echo; done; kill -9 $found"
         killer = subprocess.Popen(
-            [
-                "ssh",
-                "-F",
-                ROOT / ".lab" / "ssh" / "config",
-                "node1",
-                f"sudo sh -c {shlex.quote(f'read mark; {wait}; sleep {seconds}; {kill}')}",
-            ],
+            ssh(read_lab(), f"sudo sh -c {shlex.quote(f'read mark; {wait}; sleep {seconds}; {kill}')}"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

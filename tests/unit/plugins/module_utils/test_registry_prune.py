@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import base64
 import datetime
-import gzip
 import json
 
 import pytest
@@ -28,6 +26,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._registry_prune im
     split_image,
     table,
 )
+from unit.fake_helm import stored_release
 from unit.fakes import FakeKube
 
 NOW = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
@@ -146,26 +145,7 @@ def workload(kind, name, image, **spec):
 
 
 def helm(name, revision, image):
-    manifest = json.dumps(workload("Deployment", name, image))
-    record = {
-        "name": name,
-        "namespace": "ns",
-        "version": revision,
-        "info": {"status": "deployed"},
-        "manifest": manifest,
-    }
-    packed = base64.b64encode(gzip.compress(json.dumps(record).encode()))
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "helm.sh/release.v1",
-        "metadata": {
-            "name": f"sh.helm.release.v1.{name}.v{revision}",
-            "namespace": "ns",
-            "labels": {"owner": "helm", "name": name},
-        },
-        "data": {"release": base64.b64encode(packed).decode()},
-    }
+    return stored_release(name, revision, json.dumps(workload("Deployment", name, image)), namespace="ns")
 
 
 def test_everything_that_names_an_image_of_this_registry_is_seen():

@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import base64
-import gzip
-import json
-
 import pytest
 from ansible_collections.railiance.stack.plugins.module_utils._release import (
     KINDS,
@@ -15,6 +11,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._release import (
     labels_of,
     version_label,
 )
+from unit.fake_helm import stored_release
 from unit.fakes import FakeKube
 
 COMMIT = "0d1c5f7a9f3b2e64c8d7a6b5e4f3029181706f5e"
@@ -46,25 +43,13 @@ def ready(**status):
 
 
 def release(revision=1, status="deployed", labels=None, commit=COMMIT, app="shop"):
-    record = {
-        "name": app,
-        "namespace": app,
-        "version": revision,
-        "manifest": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: '1'}\n",
-        "config": {"image": f"registry/shop@sha256:{commit}", "release": {"commit": commit}},
-        "info": {"status": status, "last_deployed": "2026-01-01T00:00:00Z", "description": "d"},
-    }
-    text = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(record).encode()))).decode()
-    kept = {"owner": "helm", "name": app, "version": str(revision), "status": status}
-    ours = {**OURS, "app.kubernetes.io/instance": app}
-    return obj(
-        "v1",
-        "Secret",
-        f"sh.helm.release.v1.{app}.v{revision}",
+    return stored_release(
         app,
-        {**kept, **ours, **(labels or {})},
-        type="helm.sh/release.v1",
-        data={"release": text},
+        revision,
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: '1'}\n",
+        status=status,
+        labels={**OURS, "app.kubernetes.io/instance": app, **(labels or {})},
+        config={"image": f"registry/shop@sha256:{commit}", "release": {"commit": commit}},
     )
 
 

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import base64
-import gzip
-import json
 
 import pytest
 import yaml
@@ -18,6 +16,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._helm import (
 )
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Completed, NoCluster, Ref
 from ansible_collections.railiance.stack.plugins.modules.helm_release import ARGUMENT_SPEC, work
+from unit.fake_helm import stored_release
 from unit.fakes import FakeKube, FakeModule
 
 NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
@@ -31,27 +30,8 @@ SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stri
 
 
 def release_secret(revision, objects, status="deployed", run=""):
-    manifest = yaml.safe_dump_all(objects)
-    record = {
-        "name": "shop",
-        "namespace": "shop",
-        "version": revision,
-        "manifest": manifest,
-        "info": {"status": status, "last_deployed": "2026-01-01T00:00:00Z"},
-    }
-    text = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(record).encode()))).decode()
-    labels = {"owner": "helm", "name": "shop", "version": str(revision), "status": status}
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "helm.sh/release.v1",
-        "metadata": {
-            "name": f"sh.helm.release.v1.shop.v{revision}",
-            "namespace": "shop",
-            "labels": {**labels, **({RUN_LABEL: run} if run else {})},
-        },
-        "data": {"release": text},
-    }
+    labels = {RUN_LABEL: run} if run else {}
+    return stored_release("shop", revision, yaml.safe_dump_all(objects), status=status, labels=labels)
 
 
 class FakeHelm:

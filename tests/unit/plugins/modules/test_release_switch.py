@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +13,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._kube import Compl
 from ansible_collections.railiance.stack.plugins.module_utils._pod_migrations import planned
 from ansible_collections.railiance.stack.plugins.module_utils._release import STATE_LABEL, Look, Wanted, labels_of
 from ansible_collections.railiance.stack.plugins.modules.release_switch import ARGUMENT_SPEC, work
+from unit.fake_helm import stored_release
 from unit.fake_jobs import before, play_job
 from unit.fakes import FakeKube, FakeModule
 
@@ -80,25 +79,8 @@ def service(port):
     return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
 
 
-def stored(revision, objects, values, labels, status="deployed"):
-    record = {
-        "name": "shop",
-        "namespace": "shop",
-        "version": revision,
-        "manifest": yaml.safe_dump_all(objects),
-        "config": values,
-        "info": {"status": status, "last_deployed": "2026-01-01T00:00:00Z"},
-    }
-    text = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(record).encode()))).decode()
-    kept = {**OURS, **labels, "owner": "helm", "name": "shop", "version": str(revision), "status": status}
-    meta = {"name": f"sh.helm.release.v1.shop.v{revision}", "namespace": "shop", "labels": kept}
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "helm.sh/release.v1",
-        "metadata": meta,
-        "data": {"release": text},
-    }
+def stored(revision, objects, values, labels):
+    return stored_release("shop", revision, yaml.safe_dump_all(objects), labels={**OURS, **labels}, config=values)
 
 
 ROLLED_OUT = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
