@@ -6,14 +6,65 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
-from ansible_collections.railiance.stack.plugins.module_utils._helm import RECORD, Chart, Release, read_releases
+from ansible_collections.railiance.stack.plugins.module_utils._helm import (
+    RECORD,
+    Chart,
+    Release,
+    Runner,
+    environment,
+    read_releases,
+)
 from ansible_collections.railiance.stack.plugins.module_utils._kube import ApiError, Kube, Ref
 from ansible_collections.railiance.stack.plugins.module_utils._manage_pod import secret_references
 from ansible_collections.railiance.stack.plugins.module_utils._policy import Rules, pods, violations
+
+#: Options of both; ``chart``, ``values`` and whether ``policy`` is needed are each module's own.
+CHART_SPEC: dict[str, Any] = {
+    "chart_files": {"type": "dict"},
+    "policy": {
+        "type": "dict",
+        "options": {
+            "hosts": {"type": "list", "elements": "str", "default": []},
+            "django": {"type": "bool", "default": False},
+        },
+    },
+    "wait_timeout": {"type": "int", "default": 300},
+    "description": {"type": "str", "default": ""},
+    "labels": {"type": "dict", "default": {}},
+    "binary_path": {"type": "path", "default": "/usr/local/bin/helm"},
+}
+
+
+@contextlib.contextmanager
+def laid_out(
+    params: Mapping[str, Any], make_runner: Callable[[dict[str, str]], Runner]
+) -> Iterator[tuple[str, Runner]]:
+    """The chart's path on this host, and what runs Helm there; files that came along are gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="helm-release-") as folder:
+        path = unpack(params["chart_files"], f"{folder}/chart") if params["chart_files"] else str(params["chart"])
+        yield path, make_runner(environment(dict(params), folder))
+
+
+def chart_of(params: Mapping[str, Any], path: str, name: str, namespace: str, **more: Any) -> Chart:
+    """:param more: further fields of :class:`Chart`; ``values`` among them."""
+    return Chart(
+        name=name,
+        namespace=namespace,
+        path=path,
+        binary=params["binary_path"],
+        options=["--kube-context", params["context"]] if params.get("context") else [],
+        description=params["description"],
+        labels={key: str(value) for key, value in params["labels"].items()},
+        timeout=params["wait_timeout"],
+        **more,
+    )
 
 
 def unpack(files: dict[str, str], folder: str) -> str:
@@ -27,8 +78,9 @@ def unpack(files: dict[str, str], folder: str) -> str:
     return folder
 
 
-def check(kube: Kube, rendered: list[dict[str, Any]], rules: Rules, target: str) -> None:
+def check(kube: Kube, rendered: list[dict[str, Any]], policy: Mapping[str, Any], target: str) -> None:
     """:raises StackError: with everything that the policy and the server have against these objects."""
+    rules = Rules(tuple(policy["hosts"]), policy["django"])
     names = {
         (obj["metadata"].get("namespace"), name)
         for obj in rendered

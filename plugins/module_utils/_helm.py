@@ -284,8 +284,11 @@ class Helm:
         done = self._run(chart.template_command(is_upgrade), chart, f"render the chart {chart.path}")
         return with_namespaces(self.kube, parse_manifest(done.stdout, f"The chart {chart.path}"), chart.namespace)
 
-    def plan(self, chart: Chart) -> Plan:
-        """What an upgrade would do; the step that runs Helm comes first, what it does to each object after it."""
+    def plan(self, chart: Chart, inspect: Callable[[list[Object]], object] | None = None) -> Plan:
+        """What an upgrade would do; the step that runs Helm comes first, what it does to each object after it.
+
+        :param inspect: gets the rendered objects before the cluster is asked about them.
+        """
         releases = read_releases(self.kube, chart.namespace, chart.name)
         newest = releases[0] if releases else None
         unfinished = list(takewhile(lambda release: release.status != "deployed", releases))
@@ -295,6 +298,8 @@ class Helm:
             releases = releases[1:]
         current = releases[0] if releases else None
         rendered = self.rendered = self.render(chart, is_upgrade=current is not None)
+        if inspect:
+            inspect(rendered)
         stored = with_namespaces(self.kube, current.manifest, chart.namespace) if current else []
         for step in self._leftovers(unfinished, rendered, chart.namespace):
             plan.add(step)

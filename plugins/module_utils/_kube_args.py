@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """kubernetes.core's connection options without its client, for modules that need the cluster only sometimes.
 
-Private to this collection. Importing the client costs half a second.
+Private to this collection. Importing the client costs a quarter of a second.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ LOGIN_RULES: dict[str, Any] = {
 
 def read_secret(params: Mapping[str, Any], namespace: str, name: str, check_mode: bool = False) -> dict[str, str]:
     """The values of a Secret; empty when it does not exist, and in check mode when its cluster does not yet."""
-    # Imported here: the cluster's client takes half a second that a token file saves.
+    # Imported here: the cluster's client takes a quarter of a second that a token file saves.
     from ansible_collections.railiance.stack.plugins.module_utils._kube import Ref, connect_with
     from ansible_collections.railiance.stack.plugins.module_utils._secret import decode
 

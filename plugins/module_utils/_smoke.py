@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
 from ansible_collections.railiance.stack.plugins.module_utils._http import Response
 
-if TYPE_CHECKING:  # importing the client costs half a second, and most checks need no cluster
+if TYPE_CHECKING:  # importing the client costs time, and most checks need no cluster
     from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube
 
 #: ``get(url, headers) -> Response``; raises StackError when there is no answer.

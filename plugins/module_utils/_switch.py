@@ -15,23 +15,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.railiance.stack.plugins.module_utils._chart import check, served, services
+from ansible_collections.railiance.stack.plugins.module_utils._chart import chart_of, check, served, services
 from ansible_collections.railiance.stack.plugins.module_utils._decision import schema
 from ansible_collections.railiance.stack.plugins.module_utils._django import Request
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
-from ansible_collections.railiance.stack.plugins.module_utils._helm import (
-    RECORD,
-    Chart,
-    Helm,
-    Release,
-    Runner,
-    read_releases,
-)
+from ansible_collections.railiance.stack.plugins.module_utils._helm import RECORD, Helm, Release, Runner, read_releases
 from ansible_collections.railiance.stack.plugins.module_utils._http import Http
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref
 from ansible_collections.railiance.stack.plugins.module_utils._manage import Manage, Task
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan
-from ansible_collections.railiance.stack.plugins.module_utils._policy import Rules
 from ansible_collections.railiance.stack.plugins.module_utils._ready import readiness
 from ansible_collections.railiance.stack.plugins.module_utils._release import Look, Wanted
 from ansible_collections.railiance.stack.plugins.module_utils._release_log import SHOWN, read_log
@@ -98,17 +90,8 @@ class Switch:
         self._wanted = Wanted.of(dict(params["app"]))
         self._helm = Helm(kube, runner)
         before = start.release.values if start.release else {}
-        self._chart = Chart(
-            name=self._wanted.name,
-            namespace=self._wanted.namespace,
-            path=path,
-            values={**params["values"], **{key: before[key] for key in _KEPT if key in before}},
-            binary=params["binary_path"],
-            options=["--kube-context", params["context"]] if params.get("context") else [],
-            description=params["description"],
-            labels={key: str(value) for key, value in params["labels"].items()},
-            timeout=params["wait_timeout"],
-        )
+        values = {**params["values"], **{key: before[key] for key in _KEPT if key in before}}
+        self._chart = chart_of(params, path, self._wanted.name, self._wanted.namespace, values=values)
         self._plan = Plan()
 
     def run(self, check_mode: bool) -> dict[str, Any]:
@@ -165,10 +148,8 @@ class Switch:
 
     def _prepare(self) -> None:
         """:raises StackError: for what the policy or the server has against the release."""
-        rendered = self._helm.render(self._chart, is_upgrade=True)
-        policy = self._params["policy"]
-        check(self._kube, rendered, Rules(tuple(policy["hosts"]), policy["django"]), self._chart.target)
-        self._plan = self._helm.plan(self._chart)
+        policy, target = self._params["policy"], self._chart.target
+        self._plan = self._helm.plan(self._chart, lambda rendered: check(self._kube, rendered, policy, target))
 
     def _in_the_way(self, found: Mapping[str, Any]) -> str:
         """Why the release needs its steps; empty when it does not."""

@@ -21,6 +21,7 @@ author:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - railiance.stack.attributes
+  - railiance.stack.chart
 attributes:
   check_mode:
     support: full
@@ -47,9 +48,6 @@ options:
     description: Whether O(chart) lies on the node.
     type: bool
     default: false
-  chart_files:
-    description: Files of the chart, path to base64. Filled in from O(chart) by the action plugin.
-    type: dict
   values:
     description: Values of the release.
     type: dict
@@ -66,23 +64,6 @@ options:
     type: str
     choices: [present, rendered, absent]
     default: present
-  policy:
-    description:
-      - With O(state=rendered), check the objects as those of a web application, and ask the server for each of them
-        (dry run). Every violation is named at once.
-      - No value of a Secret and no Secret in the manifests, resources requested and limited, probes with the public
-        Host and C(X-Forwarded-Proto), no DEBUG.
-    type: dict
-    suboptions:
-      hosts:
-        description: Public host names.
-        type: list
-        elements: str
-        default: []
-      django:
-        description: Whether ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS and SECURE_PROXY_SSL_HEADER must fit the hosts.
-        type: bool
-        default: false
   create_namespace:
     description: Let Helm create the namespace.
     type: bool
@@ -91,26 +72,10 @@ options:
     description: Wait until the workloads have rolled out, also when nothing changed.
     type: bool
     default: true
-  wait_timeout:
-    description: Seconds to wait.
-    type: int
-    default: 300
-  description:
-    description: Description of the revision.
-    type: str
-    default: ""
-  labels:
-    description: Labels of the revision.
-    type: dict
-    default: {}
   force_adopt:
     description: Take objects over that exist without belonging to this release.
     type: bool
     default: false
-  binary_path:
-    description: Helm on the node, version 3.17 or later.
-    type: path
-    default: /usr/local/bin/helm
 """
 
 EXAMPLES = r"""
@@ -184,52 +149,39 @@ cmd:
   elements: str
 """
 
-import tempfile
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._chart import (
+    CHART_SPEC,
+    chart_of,
     check,
+    laid_out,
     live_pod,
     served,
     services,
     stored_values,
-    unpack,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._helm import (
-    Chart,
     Helm,
     Runner,
-    environment,
     read_releases,
     subprocess_runner,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, masked, run_cluster_module
-from ansible_collections.railiance.stack.plugins.module_utils._policy import Rules
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "name": {"type": "str", "required": True},
     "namespace": {"type": "str", "required": True},
     "chart": {"type": "path"},
     "remote_src": {"type": "bool", "default": False},
-    "chart_files": {"type": "dict"},
     "values": {"type": "dict", "default": {}},
     "revision": {"type": "int", "default": 0},
     "state": {"type": "str", "choices": ["present", "rendered", "absent"], "default": "present"},
-    "policy": {
-        "type": "dict",
-        "options": {
-            "hosts": {"type": "list", "elements": "str", "default": []},
-            "django": {"type": "bool", "default": False},
-        },
-    },
     "create_namespace": {"type": "bool", "default": False},
     "wait": {"type": "bool", "default": True},
-    "wait_timeout": {"type": "int", "default": 300},
-    "description": {"type": "str", "default": ""},
-    "labels": {"type": "dict", "default": {}},
     "force_adopt": {"type": "bool", "default": False},
-    "binary_path": {"type": "path", "default": "/usr/local/bin/helm"},
+    **CHART_SPEC,
 }
 
 
@@ -237,26 +189,21 @@ def work(module: Any, kube: Kube, make_runner: Any = subprocess_runner) -> dict[
     params = module.params
     if params["state"] != "absent" and not params["chart"]:
         raise StackError("chart is missing.", f"state {params['state']} needs it.")
-    with tempfile.TemporaryDirectory(prefix="helm-release-") as folder:
-        path = unpack(params["chart_files"], f"{folder}/chart") if params["chart_files"] else str(params["chart"])
-        return _work(module, kube, make_runner(environment(params, folder)), path)
+    with laid_out(params, make_runner) as (path, runner):
+        return _work(module, kube, runner, path)
 
 
 def _work(module: Any, kube: Kube, runner: Runner, path: str) -> dict[str, Any]:
     params = module.params
-    chart = Chart(
-        name=params["name"],
-        namespace=params["namespace"],
-        path=path,
+    chart = chart_of(
+        params,
+        path,
+        params["name"],
+        params["namespace"],
         values=params["values"],
-        binary=params["binary_path"],
-        options=["--kube-context", params["context"]] if params.get("context") else [],
         create_namespace=params["create_namespace"],
         take_ownership=params["force_adopt"],
-        description=params["description"],
-        labels={key: str(value) for key, value in params["labels"].items()},
         wait=params["wait"],
-        timeout=params["wait_timeout"],
     )
     helm = Helm(kube, runner)
     if params["revision"]:
@@ -265,7 +212,7 @@ def _work(module: Any, kube: Kube, runner: Runner, path: str) -> dict[str, Any]:
         found = read_releases(kube, chart.namespace, chart.name)
         rendered = helm.render(chart, is_upgrade=bool(found))
         if params["policy"]:
-            check(kube, rendered, Rules(tuple(params["policy"]["hosts"]), params["policy"]["django"]), chart.target)
+            check(kube, rendered, params["policy"], chart.target)
         return {
             "changed": False,
             "plan": [],

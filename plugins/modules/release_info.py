@@ -20,6 +20,7 @@ author:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - railiance.stack.attributes
+  - railiance.stack.released.apps
 attributes:
   check_mode:
     support: full
@@ -29,34 +30,6 @@ attributes:
   idempotent:
     support: full
 options:
-  apps:
-    description: The applications, each as the filter P(railiance.stack.release_identity#filter) describes it.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      name:
-        description: Name of the application.
-        type: str
-        required: true
-      namespace:
-        description: Its namespace; the name when not given.
-        type: str
-      settings:
-        description: Stands for the settings of its release.
-        type: str
-      version:
-        description: The commit, or the reference of a prebuilt image.
-        type: str
-      database:
-        description: Its database cluster, with C(namespace), C(cluster) and C(owner).
-        type: dict
-      pull_secret:
-        description: The Secret whose copy pulls its image, with C(namespace) and C(name).
-        type: dict
-      ingress_class:
-        description: The class asked for its Ingress, empty for the cluster's own; not given for what is not exposed.
-        type: str
   history_of:
     description: Application whose revisions are returned as well.
     type: str
@@ -90,10 +63,6 @@ reasons:
   returned: success
   type: dict
   sample: {"vergabe-teilnahme": its settings, or the role, changed}
-released:
-  description: The values of each application's newest revision, C(release) with what was released among them.
-  returned: success
-  type: dict
 orphans:
   description: Releases in the cluster that no entry of O(apps) names, C(name) and C(namespace).
   returned: success
@@ -131,13 +100,11 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
     apps = [Wanted.of(params) for params in module.params["apps"]]
     look = Look(kube)
     verdicts = {app.name: look.verdict(app) for app in apps}
-    newest = {app.name: look.newest(app.namespace, app.name) for app in apps}
     result: dict[str, Any] = {
         "changed": False,
         "converged": [name for name, verdict in verdicts.items() if verdict.converged],
         "same_settings": [name for name, verdict in verdicts.items() if verdict.same_settings],
         "reasons": {name: verdict.reason for name, verdict in verdicts.items() if verdict.reason},
-        "released": {name: release.values for name, release in newest.items() if release},
         "orphans": look.orphans(app.name for app in apps),
     }
     if name := module.params["history_of"]:

@@ -21,6 +21,7 @@ author:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - railiance.stack.attributes
+  - railiance.stack.chart
   - railiance.stack.released
   - railiance.stack.release_log
   - railiance.stack.site
@@ -38,9 +39,6 @@ options:
     description: Folder of the chart on the controller.
     type: path
     required: true
-  chart_files:
-    description: Files of the chart, path to base64. Filled in from O(chart) by the action plugin.
-    type: dict
   values:
     description: Values of the release. C(secretKeys) and C(secretVersions) are taken from the release that serves.
     type: dict
@@ -49,28 +47,8 @@ options:
     description: The commit, noted in the values; empty for an image that was built elsewhere.
     type: str
     default: ""
-  description:
-    description: Description of the revision.
-    type: str
-    default: ""
-  labels:
-    description: Labels of the revision.
-    type: dict
-    default: {}
   policy:
-    description: What the objects must fulfil, as in M(railiance.stack.helm_release).
-    type: dict
     required: true
-    suboptions:
-      hosts:
-        description: Public host names.
-        type: list
-        elements: str
-        default: []
-      django:
-        description: Whether ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS and SECURE_PROXY_SSL_HEADER must fit the hosts.
-        type: bool
-        default: false
   migrations:
     description: Who knows the migrations.
     type: dict
@@ -102,12 +80,6 @@ options:
     type: path
   wait_timeout:
     description: Seconds for the rollout, and for the look at the schema.
-    type: int
-    default: 300
-  binary_path:
-    description: Helm on the node, version 3.17 or later.
-    type: path
-    default: /usr/local/bin/helm
 """
 
 EXAMPLES = r"""
@@ -182,11 +154,10 @@ served:
   type: dict
 """
 
-import tempfile
 from typing import Any
 
-from ansible_collections.railiance.stack.plugins.module_utils._chart import unpack
-from ansible_collections.railiance.stack.plugins.module_utils._helm import environment, subprocess_runner
+from ansible_collections.railiance.stack.plugins.module_utils._chart import CHART_SPEC, laid_out
+from ansible_collections.railiance.stack.plugins.module_utils._helm import subprocess_runner
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, run_cluster_module
 from ansible_collections.railiance.stack.plugins.module_utils._release import APP_SPEC, Wanted
 from ansible_collections.railiance.stack.plugins.module_utils._release_log import LOG_SPEC
@@ -194,21 +165,12 @@ from ansible_collections.railiance.stack.plugins.module_utils._site import SITE_
 from ansible_collections.railiance.stack.plugins.module_utils._switch import Switch, start_of
 
 ARGUMENT_SPEC: dict[str, Any] = {
+    **CHART_SPEC,
     "app": {"type": "dict", "required": True, "options": APP_SPEC},
     "chart": {"type": "path", "required": True},
-    "chart_files": {"type": "dict"},
     "values": {"type": "dict", "required": True},
     "commit": {"type": "str", "default": ""},
-    "description": {"type": "str", "default": ""},
-    "labels": {"type": "dict", "default": {}},
-    "policy": {
-        "type": "dict",
-        "required": True,
-        "options": {
-            "hosts": {"type": "list", "elements": "str", "default": []},
-            "django": {"type": "bool", "default": False},
-        },
-    },
+    "policy": {**CHART_SPEC["policy"], "required": True},
     "migrations": {
         "type": "dict",
         "required": True,
@@ -221,8 +183,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "public_host": {"type": "str", "required": True},
     "url": {"type": "str"},
     "ca_file": {"type": "path"},
-    "wait_timeout": {"type": "int", "default": 300},
-    "binary_path": {"type": "path", "default": "/usr/local/bin/helm"},
     **SITE_SPEC,
     **LOG_SPEC,
 }
@@ -233,9 +193,7 @@ def work(module: Any, kube: Kube, make_runner: Any = subprocess_runner) -> dict[
     start = start_of(kube, Wanted.of(params["app"]))
     if start.reason:
         return start.otherwise(start.reason)
-    with tempfile.TemporaryDirectory(prefix="release-switch-") as folder:
-        path = unpack(params["chart_files"] or {}, f"{folder}/chart")
-        runner = make_runner(environment(params, folder))
+    with laid_out(params, make_runner) as (path, runner):
         return Switch(kube, runner, params, path, start, module.warn).run(module.check_mode)
 
 
