@@ -40,6 +40,8 @@ _LOG_LINES = 20_000
 IMAGE_REASONS = frozenset({"InvalidImageName", "ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff"})
 _HOPELESS_REASONS = frozenset({"InvalidImageName", "ErrImageNeverPull"})
 _STUCK_REASONS = IMAGE_REASONS | {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+#: In containerd's message when a registry does not have the image.
+_NOT_FOUND = "not found"
 #: Seconds that a pod is given to get over it: an image may just arrive, a Secret just be written.
 _PATIENCE = 20.0
 
@@ -130,7 +132,7 @@ def run_job(
     container: str,
     *,
     timeout: float,
-    patience: float = _PATIENCE,
+    image_may_arrive: bool = True,
     last_word: LastWord | None = None,
     clock: Clock | None = None,
     meanwhile: Callable[[], object] | None = None,
@@ -140,7 +142,8 @@ def run_job(
     The name is a lock: while another run's Job of that name is active this one waits for it.
 
     :param container: whose exit code and log count.
-    :param patience: seconds for a pod that cannot start to start after all.
+    :param image_may_arrive: ``False`` ends it as soon as the registry says that it does not have the image. Any other
+        trouble with an image is waited for in any case, as is this one otherwise: registries and networks have moments.
     :param last_word: the exit code, as soon as the log shows that the program is through. It is listened to from its
         start, one to two seconds before the kubelet notices that it runs: it must wait for a line on its standard input
         before it says anything, at most ``BEGINS_ALONE_AFTER`` seconds.
@@ -157,7 +160,8 @@ def run_job(
     try:
         if meanwhile:
             meanwhile()
-        return _follow(kube, ref, created["metadata"]["uid"], container, deadline, timeout, patience, last_word, clock)
+        trouble = _Trouble(kube, ref, created["metadata"]["uid"], clock, image_may_arrive=image_may_arrive)
+        return _follow(kube, ref, created["metadata"]["uid"], container, deadline, timeout, trouble, last_word, clock)
     finally:
         kube.delete(ref)
 
@@ -180,7 +184,6 @@ def running_job(
     container: str,
     *,
     timeout: float,
-    patience: float = _PATIENCE,
     clock: Clock | None = None,
 ) -> Iterator[str]:
     """The name of a Job's pod while the block works in it; the Job is deleted at the end of the block.
@@ -194,7 +197,7 @@ def running_job(
     deadline = clock.now() + timeout
     uid = _create_alone(kube, job, ref, deadline, clock)["metadata"]["uid"]
     try:
-        trouble = _Trouble(kube, ref, uid, patience, clock)
+        trouble = _Trouble(kube, ref, uid, clock)
         while True:
             pod = _pod_of(kube, ref, uid)
             if pod is not None and (_running(pod, container) or _answers(kube, pod, container)):
@@ -265,11 +268,10 @@ def _follow(
     container: str,
     deadline: float,
     timeout: float,
-    patience: float,
+    trouble: _Trouble,
     last_word: LastWord | None,
     clock: Clock,
 ) -> Outcome:
-    trouble = _Trouble(kube, ref, uid, patience, clock)
     with contextlib.closing(_Listener(kube, container, last_word, clock)) as listener:
         while True:
             pod = _pod_of(kube, ref, uid)
@@ -371,9 +373,9 @@ def _answers(kube: Kube, pod: Object, container: str) -> bool:
 class _Trouble:
     """Watches a Job from its creation for what keeps its pod from running."""
 
-    def __init__(self, kube: Kube, ref: Ref, uid: str, patience: float, clock: Clock) -> None:
+    def __init__(self, kube: Kube, ref: Ref, uid: str, clock: Clock, *, image_may_arrive: bool = True) -> None:
         self._kube, self._ref, self._uid = kube, ref, uid
-        self._patience, self._clock = patience, clock
+        self._clock, self._image_may_arrive = clock, image_may_arrive
         self._started = clock.now()
         self._stuck_since: float | None = None
 
@@ -390,7 +392,8 @@ class _Trouble:
             self._stuck_since = None
         else:
             self._stuck_since = now if self._stuck_since is None else self._stuck_since
-            if reason in _HOPELESS_REASONS or now - self._stuck_since >= self._patience:
+            absent = not self._image_may_arrive and reason in IMAGE_REASONS and _NOT_FOUND in message
+            if absent or reason in _HOPELESS_REASONS or now - self._stuck_since >= _PATIENCE:
                 raise _not_started(self._kube, self._ref, pod, self._uid, reason, message)
         if pod is None and now - self._started >= 5:
             _check_without_pod(self._kube, self._ref, self._uid)

@@ -147,7 +147,7 @@ class Manage:
         except NotStarted as error:
             if error.reason not in IMAGE_REASONS:
                 raise
-            return self._foretold("known after the push: the image cannot be pulled yet")
+            return self._foretold(f"known once the image can be pulled: {error.message}")
 
     def _not_there_yet(self) -> str:
         """Why nothing can be read yet; empty when it can."""
@@ -239,7 +239,6 @@ class Manage:
             labels=labels,
             timeout=task.timeout + _AROUND_SECONDS,
         )
-        patience = {"patience": 0.0} if looking else {}  # a look does not wait for an image
         outcome = run_job(
             self.kube,
             job,
@@ -248,7 +247,7 @@ class Manage:
             last_word=_runner.last_word,
             clock=self._clock,
             meanwhile=self._meanwhile,
-            **patience,
+            image_may_arrive=not looking,
         )
         where = f"Job {task.namespace}/{job['metadata']['name']}"
         if outcome.reason not in ("", "Completed", "Error"):

@@ -27,7 +27,7 @@ def test_migrations_are_foretold_done_and_repeated(series):
     done = series.manage("initial")
     again = series.manage("initial")
     assert [one["changed"] for one in (foretold, planned, done, again)] == [True, False, True, False]
-    assert foretold["pending"] == planned["pending"] == done["pending"]
+    assert foretold["pending"] == planned["pending"] == done["pending"], (foretold["plan"], planned["plan"])
     assert (done["destructive"], foretold["applied"]) == (False, [])  # an empty database has nothing to lose
     assert applied(done) == applied(again) == ["shop.0001_initial"]
     assert series.jobs() == []

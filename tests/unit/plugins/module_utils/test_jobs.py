@@ -66,8 +66,8 @@ def waiting(reason, message="no"):
     return {"containerStatuses": [{"name": "app", "state": {"waiting": {"reason": reason, "message": message}}}]}
 
 
-def run(kube, time, timeout=60):
-    return run_job(kube, job(timeout), "app", timeout=timeout, clock=time.clock())
+def run(kube, time, timeout=60, **options):
+    return run_job(kube, job(timeout), "app", timeout=timeout, clock=time.clock(), **options)
 
 
 def test_a_job_runs_once_and_ends_and_disappears_by_itself():
@@ -239,6 +239,23 @@ def test_an_image_that_arrives_late_is_waited_for():
         (30, lambda: pod(kube, "Succeeded", **ended(0))),
     )
     assert run(kube, time).rc == 0
+
+
+def test_who_does_not_wait_for_an_image_waits_for_a_registry_that_has_a_moment():
+    kube = FakeKube(NAMESPACE)
+    time = Time(
+        (1, lambda: pod(kube, "Pending", **waiting("ErrImagePull", "pull QPS exceeded"))),
+        (15, lambda: pod(kube, "Succeeded", **ended(0))),
+    )
+    assert run(kube, time, image_may_arrive=False).rc == 0
+
+
+def test_who_does_not_wait_for_an_image_ends_when_the_registry_does_not_have_it():
+    kube = FakeKube(NAMESPACE)
+    time = Time((1, lambda: pod(kube, "Pending", **waiting("ErrImagePull", "gitea/shop:2: not found"))))
+    with pytest.raises(NotStarted, match="not found"):
+        run(kube, time, image_may_arrive=False)
+    assert time.seconds < 2
 
 
 def test_the_words_for_one_image_take_turns_and_patience_does_not_begin_anew():

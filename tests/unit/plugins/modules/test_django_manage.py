@@ -358,7 +358,9 @@ def test_check_mode_with_an_image_that_was_not_pushed_yet():
     waiting = {"name": "app", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}
     kube = world(pod_status={"phase": "Pending", "containerStatuses": [waiting]})
     result = fast(kube).foretell()
-    assert result["plan"][0]["note"] == "known after the push: the image cannot be pulled yet"
+    said = result["plan"][0]["note"]
+    assert said.startswith("known once the image can be pulled: The pod of Job shop/shop-migrate-look-")
+    assert said.endswith("could not start (ImagePullBackOff): not found")
     with pytest.raises(StackError, match="ImagePullBackOff"):
         fast(kube).run()
 
