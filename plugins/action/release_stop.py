@@ -10,23 +10,45 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 _SPEC = {
+    "app": {"type": "str", "required": True},
     "failure": {"type": "dict", "required": True},
     "task": {"type": "str", "required": True},
     "serving": {"type": "str", "default": ""},
+    "broken": {"type": "list", "elements": "str", "default": []},
+    "restore_point": {"type": "str", "default": ""},
 }
 
 
 def stop(options: dict[str, Any]) -> dict[str, Any]:
     failure = options["failure"]
     said = str(failure.get("msg") or "it gave no reason").removeprefix("Task failed: ").removesuffix(".")
-    serving = f"{options['serving']} serves as before." if options["serving"] else "Nothing was exposed before it."
+    ended, hint = _serving(options)
     return {
         "failed": True,
         "changed": False,
-        "msg": f"{options['task']}: {said}. {serving}",
-        "hint": str(failure.get("hint") or ""),
+        "msg": f"{options['task']}: {said}. {ended}",
+        "hint": " ".join(filter(None, [str(failure.get("hint") or ""), hint])),
         "needs_operator": bool(failure.get("needs_operator")),
     }
+
+
+def _serving(options: dict[str, Any]) -> tuple[str, str]:
+    """What users have now, and the next step when it is not what they had."""
+    image, broken = options["serving"], options["broken"]
+    if not image:
+        return "It was not released before; nothing of it is exposed.", ""
+    if not broken:
+        return f"{image} serves as before.", ""
+    ended = f"{image} was not put back: it cannot work with what has happened to the schema, {', '.join(broken)}."
+    hint = "Release a version that can."
+    if options["restore_point"]:
+        restore = f"ansible-playbook playbooks/restore.yml -e app={options['app']}"
+        hint = (
+            "Release a version that can, or go back to the database before it, which loses what was written since: "
+            f"{restore} -e restore_point={options['restore_point']} -e restore_writers=stop, "
+            "then playbooks/rollback.yml."
+        )
+    return ended, hint
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.railiance.stack.plugins.module_utils import _decision
-from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator
+from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
 
 _SPEC = {
     "app": {"type": "str", "required": True},
@@ -25,13 +25,17 @@ _SPEC = {
 }
 
 
-def decide(options: dict[str, Any]) -> dict[str, Any]:
+def decide(options: dict[str, Any], check_mode: bool = False) -> dict[str, Any]:
     """The result in three stages: the image knows the schema; it does not, and the history tells where to go back to;
     the newer image has said how.
 
+    :param check_mode: what the image does may then be unknown: it is not built yet.
     :raises NeedsOperator: when only a person can decide.
+    :raises StackError: when the image could not be looked into.
     """
     app, image, plan = options["app"], options["image"], options["plan"]
+    if plan.get("pending") is None:
+        return {"way": asdict(_not_known(app, image, plan, check_mode)), "targets": [], "schema": {}, "unknown": []}
     applied, all_unknown = plan.get("applied") or [], plan.get("unknown") or []
     unknown = [name for name in all_unknown if name not in options["accepted"]]
     history, reverse = options["history"], options["reverse"]
@@ -49,10 +53,20 @@ def decide(options: dict[str, Any]) -> dict[str, Any]:
     else:
         notes = [f"does not know, and leaves as it is: {', '.join(unknown)}"] if unknown else []
         approval = _decision.Approval(tuple(options["approved"]), options["window"])
-        way = _decision.forward(app, plan.get("pending"), approval, notes)
+        way = _decision.forward(app, plan["pending"], approval, notes)
     after = set(applied) - set(way.migrations) if way.kind == "back" else {*applied, *way.migrations}
     left = [name for name in all_unknown if name in after]
     return {"way": asdict(way), "targets": targets, "schema": _decision.schema(after), "unknown": left}
+
+
+def _not_known(app: str, image: str, plan: dict[str, Any], check_mode: bool) -> _decision.Way:
+    why = next((str(step["note"]) for step in plan.get("plan") or [] if step.get("note")), "it did not say why")
+    if not check_mode:
+        raise StackError(
+            f"Application '{app}': what {image} does to its schema is not known, so nothing was started: {why}.",
+            "Correct the cause, then run again.",
+        )
+    return _decision.not_known(app, why)
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -65,6 +79,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         del tmp
         options = self.validate_argument_spec(argument_spec=_SPEC)[1]
         try:
-            return {**result, "changed": False, **decide(options)}
-        except NeedsOperator as stop:
-            return {**result, "failed": True, "msg": str(stop), "hint": stop.hint, "needs_operator": True}
+            return {**result, "changed": False, **decide(options, self._task.check_mode)}
+        except StackError as stop:
+            needed = isinstance(stop, NeedsOperator)
+            return {**result, "failed": True, "msg": str(stop), "hint": stop.hint, "needs_operator": needed}

@@ -37,38 +37,38 @@ class Way:
     """Where the schema goes.
 
     :param kind: ``none``, ``forward``, ``back``.
-    :param compatible: whether the version that serves can go on meanwhile and afterwards.
     :param migrations: what is applied or reversed, in order.
+    :param breaking: those of them after which the version that serves cannot go on.
     :param notes: what a reader must know before it starts.
     """
 
     kind: str
-    compatible: bool = True
     migrations: tuple[str, ...] = ()
+    breaking: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def forward(app: str, pending: Sequence[Migration] | None, approval: Approval, notes: Sequence[str] = ()) -> Way:
+def not_known(app: str, why: str) -> Way:
+    """The way of a release that is only foretold, to an image that cannot be looked into yet."""
+    return Way("forward", notes=(f"what it does to the schema of {app} is not known yet: {why}",))
+
+
+def forward(app: str, pending: Sequence[Migration], approval: Approval, notes: Sequence[str] = ()) -> Way:
     """The way to a version that knows everything that is applied.
 
-    :param pending: ``None`` when they are known only once the image is there.
     :raises NeedsOperator: for a migration that destroys or breaks something and that nobody has approved.
     """
-    if pending is None:
-        return Way("forward", notes=(*notes, "what it applies is known after the push"))
     if not pending:
         return Way("none", notes=tuple(notes))
     grave = [one for one in pending if one.get("destructive") or not one.get("compatible", True)]
-    compatible = all(one.get("compatible", True) for one in pending)
+    breaking = _breaking(pending)
     missing = [one for one in grave if one["migration"] not in approval.migrations]
-    if missing or not (compatible or approval.window.strip()):
+    if missing or (breaking and not approval.window.strip()):
         raise NeedsOperator(
-            f"Application '{app}': {_told(missing or grave)} {_cost(compatible)}", _approve(grave, compatible)
+            f"Application '{app}': {_told(missing or grave)} {_cost(not breaking)}", _approve(grave, not breaking)
         )
-    said = (
-        [f"approved: {_told(grave)}" + (f" Announced: {approval.window}." if not compatible else "")] if grave else []
-    )
-    return Way("forward", compatible, tuple(_names(pending)), (*notes, *said))
+    said = [f"approved: {_told(grave)}" + (f" Announced: {approval.window}." if breaking else "")] if grave else []
+    return Way("forward", tuple(_names(pending)), breaking, (*notes, *said))
 
 
 def targets(
@@ -79,11 +79,14 @@ def targets(
 ) -> list[dict[str, str]]:
     """Where each Django application must go back to, for an image that does not know all that is applied.
 
+    Alembic's revisions belong to no application: where they end only the image knows.
+
     :param then: the schema when this image was released; ``None`` when it never was.
     :param way_back: what the image itself can tell: an application it does not have at all may as well have been
         removed on purpose, so its tables are left alone.
     """
-    if then is None:
+    unknown = list(unknown)
+    if then is None or not any("." in name for name in unknown):
         return [dict(target) for target in way_back if target["migration"] != "zero"]
     now = schema(applied)
     apps = sorted({_parts(name)[0] for name in unknown})
@@ -111,7 +114,7 @@ def back(
     if not stuck:
         lossy = [one for one in plan if one.get("destructive")]
         notes = (f"loses what was written since in what they added: {', '.join(_names(lossy))}",) if lossy else ()
-        return Way("back", all(one.get("compatible", True) for one in plan), names, notes)
+        return Way("back", names, _breaking(plan), notes)
     point = restore_points[0] if restore_points else None
     hint = (
         f"Restore the dump taken before them at {point['created']}, which loses everything written since, and go back "
@@ -121,6 +124,24 @@ def back(
         else "No dump taken before them is recorded. Release a version that goes forward."
     )
     raise NeedsOperator(f"Application '{app}' cannot go back to {image}: {_told(stuck, 'reversible', False)}", hint)
+
+
+def broken(way: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What of a way has happened to the schema that the version before cannot work with, after a release that failed.
+
+    :param way: a ``Way`` as a mapping.
+    :param results: of the tasks that may have moved the schema, and of the one that failed, in their order. One that
+        moved it says what is ``applied`` since, or ``None`` when nobody could be asked.
+    :returns: names of migrations; all that break something when it is not known which of them happened.
+    """
+    breaking = list(way["breaking"])
+    told = [result for result in results if "applied" in result]
+    if not told or not breaking:
+        return []
+    applied = told[-1]["applied"]
+    if applied is None:
+        return breaking
+    return [name for name in breaking if (name in applied) == (way["kind"] == "forward")]
 
 
 def schema_of(history: Sequence[Mapping[str, Any]], image: str) -> Mapping[str, str] | None:
@@ -149,6 +170,10 @@ def schema(applied: Iterable[str]) -> dict[str, str]:
     for app, name in sorted(map(_parts, applied)):
         last[app] = name
     return last
+
+
+def _breaking(migrations: Iterable[Migration]) -> tuple[str, ...]:
+    return tuple(str(one["migration"]) for one in migrations if not one.get("compatible", True))
 
 
 # -- words -----------------------------------------------------------------------------------------------------

@@ -212,11 +212,12 @@ class Exposure:
             time.sleep(0.1)
 
 
-def plan_removal(kube: Kube, wanted: Wanted) -> Plan:
+def plan_removal(kube: Kube, wanted: Wanted, keep_certificate: bool = False) -> Plan:
     """Take the host off the internet: the Ingress first, then what belongs to it."""
-    secrets = [Ref("v1", "Secret", ref.name, ref.namespace) for ref in (wanted.certificate, wanted.staging)]
+    certificates = () if keep_certificate else (wanted.certificate, wanted.staging)
+    secrets = [Ref("v1", "Secret", ref.name, ref.namespace) for ref in certificates]
     plan = Plan()
-    for ref in (wanted.ingress, wanted.certificate, wanted.staging, *secrets):
+    for ref in (wanted.ingress, *certificates, *secrets):
         live = kube.get(ref)
         if live is None:
             continue

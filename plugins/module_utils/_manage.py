@@ -134,8 +134,12 @@ class Manage:
         self._meanwhile = meanwhile
 
     # -- check mode ------------------------------------------------------------------------------------------
-    def foretell(self) -> dict[str, Any]:
-        """The result without a change: at most a read-only look."""
+    def foretell(self, image_may_come: bool = True) -> dict[str, Any]:
+        """The result without a change: at most a read-only look.
+
+        :param image_may_come: in check mode an image may be one that a step before would have pushed.
+        :raises NotStarted: when the image cannot be pulled and nothing is left that could bring it.
+        """
         commands = _django.reading(self.task.request, self._lock_name())
         if not commands:
             return self._foretold("not run in check mode", changed=not _django.changes_nothing(self.task.request))
@@ -145,7 +149,7 @@ class Manage:
         try:
             return self._carry_out(commands)
         except NotStarted as error:
-            if error.reason not in IMAGE_REASONS:
+            if error.reason not in IMAGE_REASONS or not image_may_come:
                 raise
             return self._foretold(f"known once the image can be pulled: {error.message}")
 
@@ -172,7 +176,7 @@ class Manage:
     def run(self) -> dict[str, Any]:
         """:raises StackError: when the command fails, with rc, stdout, stderr and cmd."""
         if self.task.request.plan:
-            return self.foretell()
+            return self.foretell(image_may_come=False)
         return self._carry_out(_django.commands(self.task.request, self._lock_name()))
 
     def _carry_out(self, commands: list[Command]) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class Switch:
             raise
 
     def _run(self, check_mode: bool) -> dict[str, Any]:
-        found = self._look_ahead()
+        found = self._look_ahead(check_mode)
         reason = self._in_the_way(found)
         if reason:
             return self._start.otherwise(reason)
@@ -125,7 +125,7 @@ class Switch:
         return result if check_mode else {**result, **self._carry_out()}
 
     # -- before anything starts --------------------------------------------------------------------------------
-    def _look_ahead(self) -> dict[str, Any]:
+    def _look_ahead(self, check_mode: bool) -> dict[str, Any]:
         """What the new image would do to the schema, as the module django_manage tells it.
 
         Its pod is the one that serves, with the new image: nothing else differs. While it starts, the chart is
@@ -144,7 +144,8 @@ class Switch:
             directory=migrations["directory"],
             timeout=self._params["wait_timeout"],
         )
-        return Manage(self._kube, task, meanwhile=self._prepare).foretell()
+        manage = Manage(self._kube, task, meanwhile=self._prepare)
+        return manage.foretell() if check_mode else manage.run()
 
     def _prepare(self) -> None:
         """:raises StackError: for what the policy or the server has against the release."""

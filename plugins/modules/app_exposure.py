@@ -40,12 +40,14 @@ options:
     type: str
     required: true
   state:
-    description: V(absent) removes Ingress, certificate and their Secrets.
+    description:
+      - V(absent) removes Ingress, certificate and their Secrets.
+      - V(withdrawn) removes the Ingress only. The certificate stays for the next time; authorities issue few a week.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, withdrawn]
     default: present
   hosts:
-    description: Public host names, all on one certificate. Required unless O(state=absent).
+    description: Public host names, all on one certificate. Required with O(state=present).
     type: list
     elements: str
   service:
@@ -56,10 +58,10 @@ options:
     type: str
     default: http
   ingress_class:
-    description: Name of the IngressClass. Required unless O(state=absent).
+    description: Name of the IngressClass. Required with O(state=present).
     type: str
   issuer:
-    description: ClusterIssuer of the certificate. Required unless O(state=absent).
+    description: ClusterIssuer of the certificate. Required with O(state=present).
     type: str
   staging_issuer:
     description: ClusterIssuer of the trial; empty for none. None is made either when it is O(issuer) itself.
@@ -85,7 +87,7 @@ options:
   addresses:
     description:
       - Addresses, or the one name, at which the world reaches the load balancer.
-      - Required unless O(dns=none) or O(state=absent).
+      - Required with O(state=present) unless O(dns=none).
     type: list
     elements: str
     default: []
@@ -174,7 +176,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube,
 ARGUMENT_SPEC: dict[str, Any] = {
     "name": {"type": "str", "required": True},
     "namespace": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "absent", "withdrawn"], "default": "present"},
     "hosts": {"type": "list", "elements": "str"},
     "service": {"type": "str"},
     "port": {"type": "str", "default": "http"},
@@ -214,7 +216,10 @@ def work(module: Any, kube: Kube, ask_server: Ask = ask) -> dict[str, Any]:
         return checker.look(hosts)
 
     exposure = Exposure(kube, wanted, names, timeout=params["wait_timeout"], predict=module.check_mode)
-    plan = plan_removal(kube, wanted) if params["state"] == "absent" else exposure.plan()
+    if params["state"] == "present":
+        plan = exposure.plan()
+    else:
+        plan = plan_removal(kube, wanted, keep_certificate=params["state"] == "withdrawn")
     result = {
         "changed": plan.changed,
         "plan": plan.describe(),

@@ -25,6 +25,10 @@ attributes:
   idempotent:
     support: full
 options:
+  app:
+    description: Name of the application.
+    type: str
+    required: true
   failure:
     description: The result of the task that failed.
     type: dict
@@ -34,7 +38,16 @@ options:
     type: str
     required: true
   serving:
-    description: The image that serves now; empty when none does.
+    description: The image that served before; empty when none did.
+    type: str
+    default: ""
+  broken:
+    description: Migrations that have happened and that O(serving) cannot work with; it was not put back then.
+    type: list
+    elements: str
+    default: []
+  restore_point:
+    description: Name of the restore point taken before them.
     type: str
     default: ""
 """
@@ -42,6 +55,7 @@ options:
 EXAMPLES = r"""
 - name: Stop with what failed
   railiance.stack.release_stop:
+    app: shop
     failure: "{{ ansible_failed_result }}"
     task: "{{ ansible_failed_task.name }}"
     serving: gitea.example.org/apps/shop@sha256:0123

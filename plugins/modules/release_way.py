@@ -93,11 +93,12 @@ way:
     kind:
       description: V(none), V(forward) or V(back).
       type: str
-    compatible:
-      description: Whether the version that serves can go on.
-      type: bool
     migrations:
       description: What is applied or reversed, in order.
+      type: list
+      elements: str
+    breaking:
+      description: Those of them after which the version that serves cannot go on.
       type: list
       elements: str
     notes:

@@ -5,6 +5,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._decision import (
     Approval,
     Way,
     back,
+    broken,
     forward,
     restore_points,
     schema,
@@ -32,10 +33,6 @@ RENAME = migration("shop.0005_rename", "Rename field z", compatible=False)
 
 def test_nothing_pending_leaves_the_schema_alone():
     assert forward("shop", [], Approval()) == Way("none")
-
-
-def test_what_is_not_known_yet_is_said():
-    assert forward("shop", None, Approval()).notes == ("what it applies is known after the push",)
 
 
 def test_what_only_adds_needs_no_approval():
@@ -69,7 +66,7 @@ def test_what_only_destroys_needs_no_window():
         forward("shop", [PYTHON], Approval())
     assert stop.value.hint.endswith('run with: -e \'{"app_release_approved": ["shop.0004_fill"]}\'')
     assert "cannot go on" not in stop.value.message
-    assert forward("shop", [PYTHON], Approval(("shop.0004_fill",))).compatible
+    assert forward("shop", [PYTHON], Approval(("shop.0004_fill",))).breaking == ()
 
 
 def test_what_only_breaks_is_told_as_that():
@@ -81,8 +78,8 @@ def test_what_is_approved_goes_and_says_so():
     way = forward("shop", [ADD, DROP], Approval(("shop.0003_drop",), "tonight, 22:00 to 22:30"))
     assert way == Way(
         "forward",
-        False,
         ("shop.0002_add", "shop.0003_drop"),
+        ("shop.0003_drop",),
         (
             "approved: shop.0003_drop: Remove field y (the column goes) destroys data. "
             "Announced: tonight, 22:00 to 22:30.",
@@ -109,7 +106,7 @@ def test_a_way_back_that_loses_says_what():
     reverse = {**ADD, "destructive": True, "compatible": False}
     assert back("shop", IMAGE, [reverse], True, []) == Way(
         "back",
-        False,
+        ("shop.0002_add",),
         ("shop.0002_add",),
         ("loses what was written since in what they added: shop.0002_add",),
     )
@@ -159,3 +156,26 @@ def test_the_history_tells_schema_and_dumps():
 
 def test_the_schema_is_the_last_migration_of_each():
     assert schema(["shop.0001_a", "shop.0010_b", "auth.0002_c", "shop.0002_d"]) == {"auth": "0002_c", "shop": "0010_b"}
+
+
+# -- after a failure -------------------------------------------------------------------------------------------
+FORWARD = {"kind": "forward", "migrations": ["shop.0002_add", "shop.0003_drop"], "breaking": ["shop.0003_drop"]}
+BACK = {"kind": "back", "migrations": ["shop.0002_add"], "breaking": ["shop.0002_add"]}
+ROLLOUT = {"failed": True, "msg": "no"}
+
+
+@pytest.mark.parametrize(
+    ("way", "results", "expected"),
+    [
+        (FORWARD, [{"applied": ["shop.0002_add", "shop.0003_drop"]}, ROLLOUT], ["shop.0003_drop"]),
+        (FORWARD, [{"skipped": True}, {"applied": ["shop.0002_add"], "failed": True}], []),
+        (FORWARD, [{}, {"applied": None, "failed": True}], ["shop.0003_drop"]),
+        (FORWARD, [{}, {"applied": ["shop.0002_add", "shop.0003_drop"], "failed": True}], ["shop.0003_drop"]),
+        ({**FORWARD, "breaking": []}, [{"applied": None}, ROLLOUT], []),
+        (BACK, [{"skipped": True}, ROLLOUT], []),
+        (BACK, [{"applied": []}, ROLLOUT], ["shop.0002_add"]),
+        (BACK, [{}, {"applied": ["shop.0002_add"], "failed": True}], []),
+    ],
+)
+def test_what_has_happened_to_the_schema_decides_what_can_be_put_back(way, results, expected):
+    assert broken(way, results) == expected

@@ -398,3 +398,12 @@ def test_taking_it_off_the_internet():
         "delete Secret shop/shop-tls",
     ]
     assert expose(kube, state="absent")["changed"] is False
+
+
+def test_what_is_withdrawn_keeps_its_certificate():
+    kube = cluster()
+    expose(kube)
+    kube.writes.clear()
+    assert expose(kube, state="withdrawn")["changed"] is True
+    assert kube.written == ["delete Ingress shop/shop"]
+    assert expose(kube, state="withdrawn")["changed"] is False
