@@ -19,6 +19,7 @@ from ansible_collections.railiance.stack.plugins.module_utils import (
     _pod_alembic,
     _pod_django,
     _pod_migrations,
+    _pod_revision,
     _pod_rows,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
@@ -219,13 +220,13 @@ def commands(request: Request, application: str = "") -> list[Command]:
 def _counted(request: Request, application: str) -> Command:
     line = _manage(request)
     script = _script(
-        _pod_rows,
         {
             "command": request.command,
             "arguments": list(line[3:]),
             "database": request.database,
             "seed": request.seed is not None,
         },
+        _pod_rows,
     )
     return Command("run", _in_shell(request, script), env=_named(application), shown=line)
 
@@ -270,7 +271,7 @@ def _look(request: Request, application: str, stay: bool) -> Command:
     env = {**_named(f"{application[:58]}-look" if application else ""), "PGOPTIONS": _READ_ONLY}
     companion = MARK + '{"kind": "before"' if stay else ""
     if request.driver == "alembic":
-        script = _script(_pod_alembic, {**asked, "arguments": list(request.extra_args)})
+        script = _script({**asked, "arguments": list(request.extra_args)}, _pod_revision, _pod_alembic)
         return Command(
             "look",
             (request.python, "-c", script),
@@ -278,7 +279,7 @@ def _look(request: Request, application: str, stay: bool) -> Command:
             companion=companion,
             shown=_alembic(request, "current", "--verbose"),
         )
-    script = _script(_pod_django, {**asked, "database": request.database})
+    script = _script({**asked, "database": request.database}, _pod_django)
     return Command(
         "look",
         _in_shell(request, script),
@@ -296,15 +297,15 @@ def _in_shell(request: Request, script: str) -> tuple[str, ...]:
     return (*argv, "--command", script)
 
 
-def _script(module: Any, asked: dict[str, Any]) -> str:
-    """Two modules of this collection and a call, as one text: the container has neither Ansible nor the collection."""
-    sources = {one.__name__: inspect.getsource(one) for one in (_pod_migrations, module)}
+def _script(asked: dict[str, Any], *modules: Any) -> str:
+    """Modules of this collection and a call of the last one, as one text: the container has no Ansible."""
+    sources = {one.__name__: inspect.getsource(one) for one in (_pod_migrations, *modules)}
     return (
         "import json, sys, types\n"
         f"for name, source in json.loads({json.dumps(sources)!r}).items():\n"
         "    sys.modules[name] = types.ModuleType(name)\n"
         "    exec(compile(source, name, 'exec'), sys.modules[name].__dict__)\n"
-        f"sys.modules[{module.__name__!r}].main(json.loads({json.dumps(asked)!r}))\n"
+        f"sys.modules[{modules[-1].__name__!r}].main(json.loads({json.dumps(asked)!r}))\n"
     )
 
 

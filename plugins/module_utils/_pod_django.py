@@ -10,6 +10,7 @@ Private to this collection.
 
 from __future__ import annotations
 
+import dis
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -18,16 +19,22 @@ from ansible_collections.railiance.stack.plugins.module_utils._pod_migrations im
     EMPTY,
     FRESH,
     Session,
+    bare,
     destroys,
     harmless,
     note,
     planned,
     say,
+    unread,
     verdict,
 )
 
 Note = dict[str, Any]
 _GROWING = ("smallint", "integer", "bigint")
+#: What is said when the way back is a function or a text that does nothing.
+_IDLE_BACK = "its way back does nothing: what it did to rows and tables stays"
+#: Instructions of a function that does no more than return a constant.
+_RETURNING = frozenset({"RESUME", "NOP", "LOAD_CONST", "LOAD_SMALL_INT", "RETURN_CONST", "RETURN_VALUE"})
 #: Operations that take nothing away, whichever direction they go.
 _HARMLESS = frozenset(
     {
@@ -101,7 +108,7 @@ class Judge:
             if name in _KNOWN:
                 effect = getattr(self, _KNOWN[name])(operation, state) or {}
                 return [note(description, **{"reversible": bool(operation.reversible), **effect})]
-        return [note(description, **self._unknown(operation, f"What {names[0]} does is not known here"))]
+        return [note(description, **unread(f"What {names[0]} does is not known here", bool(operation.reversible)))]
 
     def _separate(self, operation: Any, state: Any) -> list[Note]:
         state = state.clone()
@@ -253,19 +260,26 @@ class Judge:
 
     # what is not described
     def _run_python(self, operation: Any, state: Any) -> Note:
-        code = operation.reverse_code if self._backwards else operation.code
-        name = getattr(code, "__name__", "")
-        if name == "noop":
+        code, other = operation.code, operation.reverse_code
+        if self._backwards:
+            code, other = other, code
+        if _returns_only(code):
             return self._nothing()
+        name = getattr(code, "__name__", "")
         said = f" ({name})" if name else ""
-        return self._unknown(operation, f"What Python code{said} does to rows cannot be read from it")
+        what = f"What Python code{said} does to rows cannot be read from it"
+        return self._unknown(operation, what, _returns_only(other))
 
     def _run_sql(self, operation: Any, state: Any) -> Note:
-        text = _sql_text(operation.reverse_sql if self._backwards else operation.sql)
+        text, other = bare(_sql_text(operation.sql)), bare(_sql_text(operation.reverse_sql))
+        if self._backwards:
+            text, other = other, text
         if destroys(text):
-            return {"destructive": True, "compatible": False, "reason": "the SQL drops, truncates or deletes"}
-        if text.strip() or not operation.reversible:
-            return self._unknown(operation, "What raw SQL does to rows is not described")
+            idle = "" if other or not operation.reversible or self._backwards else f"; {_IDLE_BACK}"
+            reason = f"the SQL drops, truncates or deletes{idle}"
+            return {"destructive": True, "compatible": False, "reason": reason}
+        if text or not operation.reversible:
+            return self._unknown(operation, "What raw SQL does to rows is not described", not other)
         return self._nothing()
 
     def _nothing(self) -> Note:
@@ -274,11 +288,15 @@ class Judge:
     def _create_extension(self, operation: Any, state: Any) -> Note | None:
         return _gone("drops the extension") if self._backwards else None
 
-    def _unknown(self, operation: Any, what: str) -> Note:
-        """Without a way back it counts as destroying; with one, its author knew what it does."""
-        if operation.reversible:
-            return {"reversible": True, "reason": f"{what}; it declares a way back"}
-        return {"reversible": False, "destructive": True, "reason": f"{what}, and it declares no way back"}
+    def _unknown(self, operation: Any, what: str, idle: bool) -> Note:
+        """Without a way back it counts as destroying; with one, its author knew what it does.
+
+        :param idle: whether the other direction does nothing.
+        """
+        if not operation.reversible:
+            return unread(what, False)
+        back = _IDLE_BACK if idle and not self._backwards else "it declares a way back"
+        return {"reversible": True, "reason": f"{what}; {back}"}
 
     # names
     def _table(self, name: str, options: dict[str, Any]) -> str:
@@ -296,6 +314,14 @@ class Judge:
             return str(field.db_type(self._connection) or "")
         except Exception:
             return type(field).__name__  # a field that only a whole model can tell about
+
+
+def _returns_only(code: Any) -> bool:
+    """Whether a function does nothing, as ``RunPython.noop`` and others of its kind."""
+    try:
+        return all(one.opname in _RETURNING for one in dis.get_instructions(code))
+    except TypeError:  # nothing that was written as a function
+        return False
 
 
 def _gone(reason: str, compatible: bool = False) -> Note:

@@ -59,7 +59,12 @@ def say(kind: str, **fields: Any) -> None:
 
 def destroys(sql: str) -> bool:
     """Whether a text of SQL takes rows, columns, tables or constraints away, as far as its words tell."""
-    return bool(_DESTROYING_SQL.search(_SQL_COMMENT.sub(" ", sql)))
+    return bool(_DESTROYING_SQL.search(bare(sql)))
+
+
+def bare(sql: str) -> str:
+    """A text of SQL without its comments."""
+    return _SQL_COMMENT.sub(" ", sql).strip()
 
 
 def note(
@@ -76,6 +81,15 @@ def note(
         "compatible": compatible,
         "reason": reason,
     }
+
+
+def unread(what: str, reversible: bool) -> dict[str, Any]:
+    """What is said of an operation that nobody here can judge.
+
+    :param what: and why.
+    """
+    said = "so it counts as destroying" if reversible else "and it declares no way back"
+    return {"reversible": reversible, "destructive": True, "reason": f"{what}, {said}"}
 
 
 def planned(migration: str, backward: bool, operations: list[dict[str, Any]], atomic: bool = True) -> dict[str, Any]:

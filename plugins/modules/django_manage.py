@@ -305,10 +305,11 @@ pending:
   description:
     - With O(command=migrate), the migrations that were pending before, in the order in which they run.
     - C(destructive) of an operation is true for the drop of a table, a column or a constraint, for a conversion that
-      does not keep every value, for SQL that drops, truncates or deletes, and for Python or SQL without a way back. The
-      drop of an index, a rename and a change of options are not, and nothing is in an empty database or in a table that
-      the same run creates. For a migration that is reversed it says the same of the reversal, so undoing a new table or
-      column is destructive.
+      does not keep every value, for SQL that drops, truncates or deletes, for Python or SQL without a way back, and for
+      what cannot be read or is not known. The drop of an index, a rename and a change of options are not, and nothing
+      is in an empty database or in a table that the same run creates. For a migration that is reversed it says the same
+      of the reversal, so undoing a new table or column is destructive.
+    - A way back that does nothing makes an operation reversible, as in Django; C(reason) says that nothing goes back.
     - C(compatible) is false when the version of the application that does not know the operation cannot go on reading
       and writing.
     - V(none) in check mode and with O(plan=true) when they could not be read yet. The same holds for the other results

@@ -46,10 +46,17 @@ def said(found):
 
 def fill(apps, editor):
     """A data migration."""
+    apps.get_model("shop", "Item")
+
+
+def empty(apps, editor):
+    """Its way back."""
+    apps.get_model("shop", "Item")
 
 
 SAFE = "reversible compatible"
 GONE = "reversible destructive"
+IDLE = "its way back does nothing: what it did to rows and tables stays"
 WITHOUT = "does to rows cannot be read from it, and it declares no way back"
 CONSTRAINT = models.CheckConstraint(condition=models.Q(name="x"), name="named_x")
 
@@ -143,12 +150,27 @@ CONSTRAINT = models.CheckConstraint(condition=models.Q(name="x"), name="named_x"
         ),
         (
             op.RunPython(fill, op.RunPython.noop),
-            (SAFE, "What Python code (fill) does to rows cannot be read from it; it declares a way back"),
+            (SAFE, f"What Python code (fill) does to rows cannot be read from it; {IDLE}"),
             (SAFE, "does nothing in this direction; what was written stays"),
         ),
         (
+            op.RunPython(fill, lambda apps, editor: None),
+            (SAFE, f"What Python code (fill) does to rows cannot be read from it; {IDLE}"),
+            (SAFE, "does nothing in this direction; what was written stays"),
+        ),
+        (
+            op.RunPython(fill, empty),
+            (SAFE, "What Python code (fill) does to rows cannot be read from it; it declares a way back"),
+            (SAFE, "What Python code (empty) does to rows cannot be read from it; it declares a way back"),
+        ),
+        (
             op.RunSQL("-- drop table\nupdate x set y = 1", op.RunSQL.noop),
-            (SAFE, "What raw SQL does to rows is not described; it declares a way back"),
+            (SAFE, f"What raw SQL does to rows is not described; {IDLE}"),
+            (SAFE, "does nothing in this direction; what was written stays"),
+        ),
+        (
+            op.RunSQL("drop table x", "-- nothing to do"),
+            (GONE, f"the SQL drops, truncates or deletes; {IDLE}"),
             (SAFE, "does nothing in this direction; what was written stays"),
         ),
         (
@@ -174,14 +196,19 @@ def test_what_an_operation_does_forward_and_back(operation, forward, backward):
     assert said(judge(operation, backwards=True)) == backward
 
 
-def test_an_operation_that_nobody_knows_counts_by_its_way_back():
+@pytest.mark.parametrize(
+    ("way_back", "marks", "said_of_it"),
+    [
+        (False, "destructive compatible", "and it declares no way back"),
+        # Every operation says that it can be reversed, unless it is told otherwise.
+        (True, "reversible destructive compatible", "so it counts as destroying"),
+    ],
+)
+def test_an_operation_that_nobody_knows_counts_as_destroying(way_back, marks, said_of_it):
     class Strange(op.base.Operation):
-        reversible = False
+        reversible = way_back
 
-    assert said(judge(Strange())) == (
-        "destructive compatible",
-        "What Strange does is not known here, and it declares no way back",
-    )
+    assert said(judge(Strange())) == (marks, f"What Strange does is not known here, {said_of_it}")
 
 
 def test_operations_of_contrib_postgres_are_known_by_their_ancestors():
