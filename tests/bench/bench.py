@@ -134,7 +134,7 @@ def row(pair: Pair, ours: Side, theirs: Side) -> tuple[str, bool]:
         (text, value <= limit)
         for text, value, limit in (
             (f"≤ {pair.goal:.2f}" if pair.goal is not None else "", middle, pair.goal),
-            (f"≤ +{pair.within:.2f} s (+{more:.2f} s)" if pair.within is not None else "", more, pair.within),
+            (f"≤ +{pair.within:.2f} s ({more:+.2f} s)" if pair.within is not None else "", more, pair.within),
             (f"≤ {pair.limit:.2f} s" if pair.limit is not None else "", ours.median, pair.limit),
         )
         if limit is not None
