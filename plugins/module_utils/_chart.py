@@ -103,16 +103,21 @@ def check(kube: Kube, rendered: list[dict[str, Any]], policy: Mapping[str, Any],
 
 
 def served(releases: list[Release]) -> dict[str, Any]:
-    """The revision that serves now, 0 when none does."""
+    """The revision that serves now, 0 when none does, and the newest one, which may have failed.
+
+    :param releases: newest first.
+    """
+    newest = releases[0].revision if releases else 0
     for release in releases:
         if release.status == "deployed":
             unknown = (release.values.get(RECORD) or {}).get("unknown") or []
             return {
                 "revision": release.revision,
+                "newest": newest,
                 "image": str(release.values.get("image") or ""),
                 "unknown": [str(name) for name in unknown],
             }
-    return {"revision": 0, "image": "", "unknown": []}
+    return {"revision": 0, "newest": newest, "image": "", "unknown": []}
 
 
 def live_pod(kube: Kube, chart: Chart) -> dict[str, Any]:

@@ -203,6 +203,25 @@ def left_behind(release: Release, alive: Callable[[str], bool]) -> bool:
     return True
 
 
+def check_newest(target: str, releases: Sequence[Release], allowed: Sequence[int]) -> None:
+    """Stop a run that another one has overtaken.
+
+    :param releases: newest first.
+    :param allowed: revisions of which one must be the newest, 0 for no release at all.
+    :raises StackError: when none of them is.
+    """
+    newest = releases[0].revision if releases else 0
+    if newest in allowed:
+        return
+    found = f"is at revision {newest} ({releases[0].description})" if releases else "is gone"
+    known = f"revision {max(allowed)}" if any(allowed) else "no release"
+    raise StackError(
+        f"{target} {found}; this run knows {known}. Another run has changed it meanwhile, so this one leaves it"
+        " as it is.",
+        "When no other run is at work, run the one again whose version is to serve.",
+    )
+
+
 # -- one release -----------------------------------------------------------------------------------------------
 @dataclass
 class Chart:
@@ -273,6 +292,8 @@ class Helm:
         self.rendered: list[Object] = []
         #: Revision and status once the plan is carried out.
         self.expected: tuple[int, str] = (0, "absent")
+        #: The revision that this run has stored, 0 while there is none; another run may have come in between.
+        self.made = 0
 
     def render(self, chart: Chart, is_upgrade: bool) -> list[Object]:
         """The chart with its values, as objects with their namespaces filled in; none before there is a cluster.
@@ -284,14 +305,22 @@ class Helm:
         done = self._run(chart.template_command(is_upgrade), chart, f"render the chart {chart.path}")
         return with_namespaces(self.kube, parse_manifest(done.stdout, f"The chart {chart.path}"), chart.namespace)
 
-    def plan(self, chart: Chart, inspect: Callable[[list[Object]], object] | None = None) -> Plan:
+    def plan(
+        self,
+        chart: Chart,
+        inspect: Callable[[list[Object]], object] | None = None,
+        only_after: Sequence[int] = (),
+    ) -> Plan:
         """What an upgrade would do; the step that runs Helm comes first, what it does to each object after it.
 
         :param inspect: gets the rendered objects before the cluster is asked about them.
+        :param only_after: revisions of which one must be the newest; any when empty.
         """
         releases = read_releases(self.kube, chart.namespace, chart.name)
         newest = releases[0] if releases else None
         unfinished = list(takewhile(lambda release: release.status != "deployed", releases))
+        if only_after:
+            check_newest(chart.target, releases, only_after)
         plan = Plan()
         if newest and newest.pending and left_behind(newest, self.alive):
             plan.add(self._forget(newest))
@@ -350,16 +379,25 @@ class Helm:
 
     def _upgrade(self, chart: Chart, current: Release | None) -> Step:
         def upgrade() -> Completed:
-            return self._run(
-                chart.upgrade_command(new_run()),
-                chart,
-                f"upgrade the release {chart.namespace}/{chart.name}",
-                chart.timeout + _GRACE,
-            )
+            run = new_run()
+            try:
+                return self._run(
+                    chart.upgrade_command(run),
+                    chart,
+                    f"upgrade the release {chart.namespace}/{chart.name}",
+                    chart.timeout + _GRACE,
+                )
+            finally:
+                self.made = self._made_by(run, chart)
 
         before = {"revision": current.revision, "status": current.status} if current else None
         after = {"revision": current.revision + 1 if current else 1, "status": "deployed"}
         return Step("update" if current else "create", chart.target, before, after, upgrade)
+
+    def _made_by(self, run: str, chart: Chart) -> int:
+        selector = f"owner=helm,name={chart.name},{RUN_LABEL}={run}"
+        stored = self.kube.find("v1", "Secret", chart.namespace, selector)
+        return max((int(obj["metadata"]["labels"]["version"]) for obj in stored), default=0)
 
     def _leftovers(self, unfinished: Sequence[Release], rendered: Sequence[Object], namespace: str) -> list[Step]:
         """Workloads that may hold what a release that did not succeed added to them.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._helm import Release
@@ -13,10 +14,13 @@ from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube
 from ansible_collections.railiance.stack.plugins.module_utils._release import Look, Wanted, drifted, labels_of, unready
 
 
-def note(kube: Kube, wanted: Wanted, release: Release, check_mode: bool) -> dict[str, Any]:
+def note(
+    kube: Kube, wanted: Wanted, release: Release, check_mode: bool, warn: Callable[[str], object]
+) -> dict[str, Any]:
     """Put the note there unless something is not as it was released, and delete what killed runs left.
 
     :param release: the newest one.
+    :param warn: tells the operator why the note is missing: the version serves, but nothing will count on it.
     :returns: ``noted``, ``reason`` and, when it was put there, ``swept``.
     """
     look = Look(kube, wanted)
@@ -26,7 +30,14 @@ def note(kube: Kube, wanted: Wanted, release: Release, check_mode: bool) -> dict
         *drifted(kube, release),
     ]
     result: dict[str, Any] = {"noted": not troubles, "reason": "; ".join(troubles)}
-    if check_mode or troubles:
+    if check_mode:
+        return result
+    if troubles:
+        warn(
+            f"Revision {release.revision} of Helm release {wanted.namespace}/{wanted.name} serves but is not complete:"
+            f" {result['reason']}. Until it is, each deploy releases it again, and neither rollback nor rotate counts"
+            " on it. Find out what changes or stops that object, then release the same version again."
+        )
         return result
     labels = labels_of(wanted, look.state(wanted))
     if any(release.labels.get(key) != value for key, value in labels.items()):

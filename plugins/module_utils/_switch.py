@@ -19,7 +19,14 @@ from ansible_collections.railiance.stack.plugins.module_utils._chart import char
 from ansible_collections.railiance.stack.plugins.module_utils._decision import schema
 from ansible_collections.railiance.stack.plugins.module_utils._django import Request
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
-from ansible_collections.railiance.stack.plugins.module_utils._helm import RECORD, Helm, Release, Runner, read_releases
+from ansible_collections.railiance.stack.plugins.module_utils._helm import (
+    RECORD,
+    Helm,
+    Release,
+    Runner,
+    check_newest,
+    read_releases,
+)
 from ansible_collections.railiance.stack.plugins.module_utils._http import Http
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref
 from ansible_collections.railiance.stack.plugins.module_utils._manage import Manage, Task
@@ -150,7 +157,10 @@ class Switch:
     def _prepare(self) -> None:
         """:raises StackError: for what the policy or the server has against the release."""
         policy, target = self._params["policy"], self._chart.target
-        self._plan = self._helm.plan(self._chart, lambda rendered: check(self._kube, rendered, policy, target))
+        newest = self._start.release.revision if self._start.release else 0
+        self._plan = self._helm.plan(
+            self._chart, lambda rendered: check(self._kube, rendered, policy, target), only_after=[newest]
+        )
 
     def _in_the_way(self, found: Mapping[str, Any]) -> str:
         """Why the release needs its steps; empty when it does not."""
@@ -168,15 +178,20 @@ class Switch:
         try:
             with ThreadPoolExecutor(max_workers=1) as helm:
                 outcomes = self._look_once_rolled_out(helm.submit(self._roll_out))
-            release = read_releases(self._kube, self._wanted.namespace, self._wanted.name)[0]
+            revision = self._helm.made or self._helm.expected[0]
+            releases = read_releases(self._kube, self._wanted.namespace, self._wanted.name)
+            check_newest(self._chart.target, releases, [revision])
+            release = releases[0]
             lines = read_log(self._kube, self._wanted, release, self._params, self._warn) if self._plan.changed else []
         except StackError as error:
             error.result["started"] = self._plan.changed
+            error.result["revision"] = self._helm.made
             raise
         return {
+            "revision": revision,
             "outcomes": [outcome.as_dict() for outcome in outcomes],
             "suspicious": lines[:SHOWN],
-            **note(self._kube, self._wanted, release, check_mode=False),
+            **note(self._kube, self._wanted, release, check_mode=False, warn=self._warn),
         }
 
     def _roll_out(self) -> None:

@@ -56,6 +56,13 @@ options:
     description: Take the values of this stored revision instead of O(values).
     type: int
     default: 0
+  only_after:
+    description:
+      - Stop, and change nothing, unless one of these revisions is the newest one; V(0) stands for no release at all.
+      - For a run that has looked before, so that it does not undo what another has released since.
+    type: list
+    elements: int
+    default: []
   state:
     description:
       - V(present) releases the chart when something differs.
@@ -99,8 +106,10 @@ plan:
     - {action: update, target: Helm release shop/shop, note: ""}
     - {action: update, target: Deployment shop/shop, note: ""}
 revision:
-  description: Number of the current revision; in check mode the one that would be current. 0 when there is none.
-  returned: success
+  description:
+    - Number of the current revision; in check mode the one that would be current. 0 when there is none.
+    - After a failure the one that this run has stored, 0 when it has stored none.
+  returned: success, and when it failed while it changed something
   type: int
 status:
   description: Status of the current revision, V(deployed) when all is well.
@@ -112,10 +121,12 @@ manifests:
   type: list
   elements: dict
 served:
-  description: The revision that serves now, its image, and migrations of the database that image does not know.
+  description:
+    - The revision that serves now, its image, and migrations of the database that image does not know.
+    - C(newest) is the newest revision, which need not serve.
   returned: when O(state=rendered)
   type: dict
-  sample: {revision: 3, image: "gitea.example.org/apps/vergabe-teilnahme@sha256:0123", unknown: []}
+  sample: {revision: 3, newest: 3, image: "gitea.example.org/apps/vergabe-teilnahme@sha256:0123", unknown: []}
 live_pod:
   description: The pod template of the Deployment named like the release, as it is now.
   returned: when O(state=rendered)
@@ -177,6 +188,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "remote_src": {"type": "bool", "default": False},
     "values": {"type": "dict", "default": {}},
     "revision": {"type": "int", "default": 0},
+    "only_after": {"type": "list", "elements": "int", "default": []},
     "state": {"type": "str", "choices": ["present", "rendered", "absent"], "default": "present"},
     "create_namespace": {"type": "bool", "default": False},
     "wait": {"type": "bool", "default": True},
@@ -221,7 +233,10 @@ def _work(module: Any, kube: Kube, runner: Runner, path: str) -> dict[str, Any]:
             "served": served(found),
             "live_pod": live_pod(kube, chart),
         }
-    plan = helm.plan_removal(chart) if params["state"] == "absent" else helm.plan(chart)
+    if params["state"] == "absent":
+        plan = helm.plan_removal(chart)
+    else:
+        plan = helm.plan(chart, only_after=params["only_after"])
     revision, status = helm.expected
     result = {
         "changed": plan.changed,
@@ -232,10 +247,14 @@ def _work(module: Any, kube: Kube, runner: Runner, path: str) -> dict[str, Any]:
     }
     if module.check_mode:
         return {**result, "services": services(kube, helm.rendered)}
-    plan.execute()
+    try:
+        plan.execute()
+    except StackError as error:
+        error.result["revision"] = helm.made
+        raise
     if params["state"] == "present" and params["wait"] and not plan.changed:
         helm.wait(chart)
-    return {**result, "services": services(kube, helm.rendered)}
+    return {**result, "revision": helm.made or revision, "services": services(kube, helm.rendered)}
 
 
 def main() -> None:

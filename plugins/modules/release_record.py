@@ -13,7 +13,9 @@ description:
   - Reads what the new pods have logged since they started and returns the lines that look like errors.
   - Notes on the Helm release which version and settings it was made with, and how every object of the application was
     left. M(railiance.stack.release_info) compares with that.
-  - Nothing is noted while an object differs from the release or is not ready.
+  - Nothing is noted while an object differs from the release or is not ready; a warning says so.
+  - Stops when another run has released the application since, so that the note never says of one version what holds of
+    another.
 author:
   - The railiance.stack authors (@railiance)
 extends_documentation_fragment:
@@ -32,6 +34,12 @@ attributes:
     support: full
     details: What is noted changes nothing of the application, so it is not reported as a change.
 options:
+  revision:
+    description:
+      - The revision that was rolled out, as M(railiance.stack.helm_release) returns it.
+      - In check mode it need not be there yet.
+    type: int
+    required: true
   scan_log:
     description: Whether to read the log of the pods.
     type: bool
@@ -43,6 +51,7 @@ EXAMPLES = r"""
   railiance.stack.release_record:
     kubeconfig: /etc/rancher/k3s/k3s.yaml
     app: "{{ entry | railiance.stack.release_identity(settings) }}"
+    revision: "{{ rollout.revision }}"
 """
 
 RETURN = r"""
@@ -68,7 +77,7 @@ suspicious:
 
 from typing import Any
 
-from ansible_collections.railiance.stack.plugins.module_utils._helm import read_releases
+from ansible_collections.railiance.stack.plugins.module_utils._helm import check_newest, read_releases
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, run_cluster_module
 from ansible_collections.railiance.stack.plugins.module_utils._release import APP_SPEC, Wanted
 from ansible_collections.railiance.stack.plugins.module_utils._release_log import LOG_SPEC, SHOWN, read_log
@@ -76,6 +85,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._release_note impo
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "dict", "required": True, "options": APP_SPEC},
+    "revision": {"type": "int", "required": True},
     "scan_log": {"type": "bool", "default": True},
     **LOG_SPEC,
 }
@@ -85,10 +95,13 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
     params = module.params
     wanted = Wanted.of(params["app"])
     releases = read_releases(kube, wanted.namespace, wanted.name)
-    if not releases:
+    if not module.check_mode:
+        check_newest(f"Helm release {wanted.namespace}/{wanted.name}", releases, [params["revision"]])
+    elif not releases:
         return {"changed": False, "noted": False, "reason": "there is no release", "suspicious": []}
     lines = read_log(kube, wanted, releases[0], params, module.warn) if params["scan_log"] else []
-    return {"changed": False, "suspicious": lines[:SHOWN], **note(kube, wanted, releases[0], module.check_mode)}
+    noted = note(kube, wanted, releases[0], module.check_mode, module.warn)
+    return {"changed": False, "suspicious": lines[:SHOWN], **noted}
 
 
 def main() -> None:

@@ -122,8 +122,8 @@ plan:
   type: list
   elements: dict
 revision:
-  description: Number of the revision.
-  returned: when RV(released)
+  description: Number of the revision; after a failure the one that this run has stored, 0 when it has stored none.
+  returned: when RV(released), and when RV(started)
   type: int
 outcomes:
   description: One entry per request and step, in order, as M(railiance.stack.smoke) returns them.
@@ -149,7 +149,7 @@ started:
   returned: failure
   type: bool
 served:
-  description: The revision that served before, C(revision), C(image) and C(unknown) migrations.
+  description: The revision that served before, C(revision), C(newest), C(image) and C(unknown) migrations.
   returned: failure
   type: dict
 """

@@ -53,7 +53,8 @@ class FakeHelm:
                 (int(o["metadata"]["labels"]["version"]) for o in self.kube.find("v1", "Secret", "shop", "owner=helm")),
                 default=0,
             )
-            self.kube.put(release_secret(revision, self.objects))
+            labels = dict(part.split("=", 1) for part in command[command.index("--labels") + 1].split(","))
+            self.kube.put(release_secret(revision, self.objects, run=labels[RUN_LABEL]))
             for obj in self.objects:
                 self.kube.put({**obj, "metadata": {**obj["metadata"], "namespace": "shop"}})
         return Completed(0, "", "")
@@ -255,6 +256,61 @@ def test_a_pending_release_of_somebody_else_needs_a_person():
         " cut off. When none is running any more, delete the record and run again:"
         " kubectl delete secret sh.helm.release.v1.shop.v3 -n shop"
     )
+
+
+# -- two runs at once
+@pytest.mark.parametrize(("allowed", "known"), [([1], "revision 1"), ([1, 0], "revision 1"), ([0], "no release")])
+def test_what_another_run_has_released_meanwhile_is_left_as_it_is(allowed, known):
+    kube = FakeKube(NAMESPACE, release_secret(1, [config("1")], "superseded"), release_secret(2, [config("2")]))
+    helm = FakeHelm(kube, [config("1")])
+    with pytest.raises(StackError) as caught:
+        work(module(only_after=allowed), kube, helm.make)
+    assert str(caught.value) == (
+        f"Helm release shop/shop is at revision 2 (d); this run knows {known}. Another run has changed it meanwhile, so"
+        " this one leaves it as it is. When no other run is at work, run the one again whose version is to serve."
+    )
+    assert (helm.commands, kube.writes) == ([], [])
+
+
+def test_a_release_that_is_gone_is_not_made_again():
+    kube = FakeKube(NAMESPACE)
+    with pytest.raises(StackError, match="Helm release shop/shop is gone; this run knows revision 1"):
+        work(module(only_after=[1]), kube, FakeHelm(kube, [config("1")]).make)
+
+
+@pytest.mark.parametrize(("stored", "allowed"), [([], [0]), ([release_secret(1, [config("1")])], [1, 0])])
+def test_without_another_run_it_goes_on(stored, allowed):
+    kube = FakeKube(NAMESPACE, *stored)
+    result = work(module(only_after=allowed), kube, FakeHelm(kube, [config("2")]).make)
+    assert (result["changed"], result["revision"]) == (True, 1 + len(stored))
+
+
+class OvertakenHelm(FakeHelm):
+    """Another run's revision comes in between the plan and the upgrade."""
+
+    def __call__(self, command, stdin, timeout):
+        if command[1] == "upgrade":
+            self.kube.put(release_secret(2, [config("other")], run="elsewhere.1"))
+        return super().__call__(command, stdin, timeout)
+
+
+@pytest.mark.parametrize(("fails", "revision"), [("", 3), ("another operation is in progress", 0)])
+def test_the_revision_is_the_one_that_this_run_has_stored(fails, revision):
+    kube = FakeKube(NAMESPACE, release_secret(1, [config("1")]))
+    helm = OvertakenHelm(kube, [config("2")], fails)
+    if fails:
+        with pytest.raises(StackError, match=fails) as caught:
+            work(module(), kube, helm.make)
+        result = caught.value.result
+    else:
+        result = work(module(), kube, helm.make)
+    assert result["revision"] == revision
+
+
+def test_rendered_tells_the_newest_revision_and_the_one_that_serves():
+    kube = FakeKube(NAMESPACE, release_secret(1, [config("1")]), release_secret(2, [config("2")], status="failed"))
+    served = work(module(state="rendered"), kube, FakeHelm(kube, [config("1")]).make)["served"]
+    assert (served["revision"], served["newest"]) == (1, 2)
 
 
 def test_a_run_is_alive_while_a_command_line_has_it(tmp_path):

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import yaml
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
+from ansible_collections.railiance.stack.plugins.module_utils._helm import RUN_LABEL
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Completed, Ref
 from ansible_collections.railiance.stack.plugins.module_utils._pod_migrations import planned
 from ansible_collections.railiance.stack.plugins.module_utils._release import STATE_LABEL, Look, Wanted, labels_of
@@ -87,11 +88,14 @@ ROLLED_OUT = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "ava
 
 
 class FakeHelm:
-    """Renders the chart with the image of its values, and releases it; ``fails`` is what an upgrade says."""
+    """Renders the chart with the image of its values, and releases it.
+
+    ``fails`` is what an upgrade says; once ``overtaken``, another run releases right after this one.
+    """
 
     def __init__(self, kube, port):
         self.kube, self.port = kube, port
-        self.fails, self.verbs, self.values = "", [], {}
+        self.fails, self.overtaken, self.verbs, self.values = "", False, [], {}
 
     def __call__(self, command, stdin, timeout):
         self.verbs.append(command[1])
@@ -105,6 +109,8 @@ class FakeHelm:
         self.kube.put({**objects[0], "status": ROLLED_OUT})
         labels = dict(part.split("=", 1) for part in command[command.index("--labels") + 1].split(","))
         self.kube.put(stored(2, objects, values, labels))
+        if self.overtaken:
+            self.kube.put(stored(3, objects, values, {**labels, RUN_LABEL: "elsewhere.1"}))
         return Completed(0, "", "")
 
     def make(self, environment):
@@ -259,7 +265,8 @@ def test_a_rollout_that_fails_says_what_served(world):
     with pytest.raises(StackError, match="context deadline exceeded") as caught:
         world.switch()
     assert caught.value.result["started"] is True
-    assert caught.value.result["served"] == {"revision": 1, "image": OLD, "unknown": []}
+    assert caught.value.result["served"] == {"revision": 1, "newest": 1, "image": OLD, "unknown": []}
+    assert caught.value.result["revision"] == 0
 
 
 def test_a_version_that_does_not_answer_is_not_noted(world, server, monkeypatch):
@@ -270,6 +277,30 @@ def test_a_version_that_does_not_answer_is_not_noted(world, server, monkeypatch)
     assert caught.value.result["started"] is True
     newest = world.kube.objects[Ref("v1", "Secret", "sh.helm.release.v1.shop.v2", "shop")]["metadata"]["labels"]
     assert newest[STATE_LABEL] == "null"
+
+
+def test_the_release_of_another_run_is_not_noted_as_this_ones(world):
+    world.helm.overtaken = True
+    with pytest.raises(StackError, match=r"is at revision 3 .*this run knows revision 2") as caught:
+        world.switch()
+    assert (caught.value.result["started"], caught.value.result["revision"]) == (True, 2)
+    for revision in (2, 3):
+        secret = world.kube.objects[Ref("v1", "Secret", f"sh.helm.release.v1.shop.v{revision}", "shop")]
+        assert secret["metadata"]["labels"][STATE_LABEL] == "null"
+
+
+def test_a_release_that_cannot_be_noted_is_not_silent(world, server):
+    pending = {"metadata": {"name": "shop-tls", "namespace": "shop", "labels": OURS}}
+
+    def lose_certificate(*_words):
+        world.kube.put({"apiVersion": "cert-manager.io/v1", "kind": "Certificate", **pending})
+
+    server.RequestHandlerClass = type("Losing", (Handler,), {"log_request": lose_certificate})
+    done = world.switch()
+    assert (done["released"], done["noted"], done["reason"]) == (True, False, "Certificate shop/shop-tls is not ready")
+    assert [warning.partition(". Until")[0] for warning in world.module.warnings] == [
+        "Revision 2 of Helm release shop/shop serves but is not complete: Certificate shop/shop-tls is not ready"
+    ]
 
 
 def test_errors_in_the_log_can_fail_it(world):
