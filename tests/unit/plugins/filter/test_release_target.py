@@ -5,8 +5,15 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.railiance.stack.plugins.filter.release_target import release_target
 
 
-def revision(number, image, complete=True):
-    return {"revision": number, "image": image, "complete": complete, "description": f"image {image}"}
+def revision(number, image, complete=True, status="superseded", commit=""):
+    return {
+        "revision": number,
+        "image": image,
+        "complete": complete,
+        "description": f"image {image}",
+        "status": status,
+        "commit": commit,
+    }
 
 
 HISTORY = [revision(5, "c", False), revision(4, "c"), revision(3, "b", False), revision(2, "b"), revision(1, "a")]
@@ -16,8 +23,45 @@ def test_previous_is_the_last_complete_one_with_another_image():
     assert release_target(HISTORY, "previous")["revision"] == 2
 
 
-def test_current_is_the_newest_complete_one():
-    assert release_target(HISTORY, "current")["revision"] == 4
+def serving(number, image, complete=True, commit=""):
+    return revision(number, image, complete, "deployed", commit)
+
+
+@pytest.mark.parametrize(
+    ("history", "found"),
+    [
+        ([serving(2, "b"), revision(1, "a")], 2),
+        # What failed or was cut off on top of it does not serve.
+        ([revision(3, "c", False, "failed"), serving(2, "b"), revision(1, "a")], 2),
+        # Put back, or cut off while the same version was released again.
+        ([serving(4, "b", False), revision(3, "c", False, "failed"), revision(2, "b"), revision(1, "a")], 4),
+    ],
+)
+def test_current_is_what_serves(history, found):
+    assert release_target(history, "current")["revision"] == found
+
+
+@pytest.mark.parametrize(
+    ("commit", "version"), [("f" * 40, f"commit={'f' * 40}"), ("", "image=b")], ids=["built", "prebuilt"]
+)
+def test_what_serves_and_was_never_complete_is_no_ground_to_stand_on(commit, version):
+    with pytest.raises(AnsibleFilterError) as caught:
+        release_target([serving(2, "b", False, commit), revision(1, "a")], "current")
+    assert str(caught.value) == (
+        "Revision 2 serves (image b), and the release of that version is not complete."
+        f" Complete it with promote -e {version}, or go back with rollback; then run this again."
+    )
+
+
+def test_a_version_that_was_complete_once_is_none_after_another():
+    history = [serving(3, "b", False), revision(2, "a"), revision(1, "b")]
+    with pytest.raises(AnsibleFilterError, match=r"Revision 3 serves .* is not complete"):
+        release_target(history, "current")
+
+
+def test_without_a_deployed_revision_nothing_serves():
+    with pytest.raises(AnsibleFilterError, match=r"^No revision serves\. Release the application first"):
+        release_target([revision(1, "a", False, "failed")], "current")
 
 
 @pytest.mark.parametrize("wanted", [1, "1"])
