@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Checks each entry of C(stack_apps) against the argument spec of the role C(app_release), its only schema.
   - Returns all mistakes, each as one line that begins with the path of the key; an empty list when there are none.
-  - Values are not repeated in the answer, except names and hosts.
+  - Values are not repeated in the answer, except names, hosts and commits.
 author:
   - The railiance.stack authors (@railiance)
 options:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _YES_NO = {"yes", "no", "true", "false", "on", "off", "1", "0", "y", "n", "t", "f"}
 
 
@@ -88,7 +89,11 @@ def check_apps(apps: Any, spec: Mapping[str, Any], root: str = "stack_apps") -> 
                 found += _once(hosts, host.lower(), f"{path}.{place}")
         image = app.get("image")
         reference = image.get("reference") if isinstance(image, Mapping) else None
-        if bool(app.get("source")) == bool(reference):
+        source = app.get("source")
+        commit = source.get("commit") if isinstance(source, Mapping) else None
+        if isinstance(commit, str) and not _COMMIT.fullmatch(commit):
+            found.append(f"{path}.source.commit: {commit} is no full SHA; git rev-parse {commit} prints it")
+        if bool(source) == bool(reference):
             wrong = "both given, expected one" if reference else "missing, expected one of them"
             found.append(f"{path}.source, {path}.image.reference: {wrong}")
     return found

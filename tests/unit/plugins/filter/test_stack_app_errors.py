@@ -14,7 +14,7 @@ SPEC = yaml.safe_load((Path(__file__).resolve().parents[4] / "roles/app_release/
 APP: dict[str, Any] = {
     "name": "vergabe-teilnahme",
     "host": "vergabe.example.org",
-    "source": {"repository": "https://git.example.org/a.git", "commit": "0d1c5f7a"},
+    "source": {"repository": "https://git.example.org/a.git", "commit": "0d1c5f7a9f3b2e64c8d7a6b5e4f3029181706f5e"},
     "database": {"cluster": "apps-pg"},
     "smoke": [{"path": "/", "status": 302}],
 }
@@ -49,6 +49,11 @@ def test_an_empty_list_has_no_mistakes():
             app(source={"repository": "x", "commit": 1234567}),
             "stack_apps[0].source.commit: expected str, found int, put it in quotes",
             id="number for text",
+        ),
+        pytest.param(
+            app(source={"repository": "x", "commit": "main"}),
+            "stack_apps[0].source.commit: main is no full SHA; git rev-parse main prints it",
+            id="branch for commit",
         ),
         pytest.param(app(port="http"), "stack_apps[0].port: expected int, found str", id="text for number"),
         pytest.param(app(private="perhaps"), "stack_apps[0].private: expected bool, found str", id="text for bool"),
