@@ -225,8 +225,19 @@ class Look:
         return "" if obj["spec"].get("ingressClassName") == chosen else f"{Ref.of(obj)} is not of class {chosen}"
 
     def namespace_of(self, app: str) -> str:
-        """Where an application without an entry was released; its name when it never was."""
-        return next((place for place, name in sorted(self._releases) if name == app), app)
+        """Where an application without an entry was released, or left its configuration; its name when it never was."""
+        released = [place for place, name in sorted(self._releases) if name == app]
+        left = [obj["metadata"]["namespace"] for obj in self.everything(app) if obj["kind"] == "ConfigMap"]
+        return next(iter([*released, *left]), app)
+
+    def released(self) -> list[str]:
+        """Names of the applications that have a release."""
+        return sorted({app for _place, app in self._releases})
+
+    def holds(self, app: str) -> bool:
+        """Whether anything in the cluster carries its name, be it what a removal left."""
+        namespaces = [(obj["metadata"].get("labels") or {}).get(INSTANCE) for obj in self._namespaces.values()]
+        return bool(self.everything(app)) or app in self.released() or app in namespaces
 
     # -- all of them ---------------------------------------------------------------------------------------------
     def orphans(self, names: Iterable[str]) -> list[dict[str, str]]:

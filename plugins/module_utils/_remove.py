@@ -9,9 +9,10 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref, comparable, masked
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Step
-from ansible_collections.railiance.stack.plugins.module_utils._release import INSTANCE, Wanted
+from ansible_collections.railiance.stack.plugins.module_utils._release import INSTANCE, Look, Wanted
 
 #: Goes first: nobody is sent to an application that is being taken apart.
 _OUTSIDE = ("Ingress",)
@@ -19,6 +20,21 @@ _OUTSIDE = ("Ingress",)
 _SERVING = ("Certificate", "NetworkPolicy")
 #: Kept unless told otherwise: the same entry finds it again.
 _DATA = ("ConfigMap", "Secret", "PersistentVolumeClaim")
+
+
+def check_known(look: Look, app: str, entries: Sequence[str]) -> None:
+    """:param entries: names of the applications that have an entry.
+
+    :raises StackError: for an application that has none, and nothing in the cluster.
+    """
+    if app in entries or look.holds(app):
+        return
+    orphans = [name for name in look.released() if name not in entries]
+    raise StackError(
+        f"There is no application {app}: stack_apps has no such entry, and the cluster holds nothing of it.",
+        f"stack_apps has: {', '.join(sorted(entries)) or 'none'}."
+        f" Released without an entry: {', '.join(orphans) or 'none'}.",
+    )
 
 
 def deletions(kube: Kube, wanted: Wanted, found: Sequence[Object], drop_data: bool) -> tuple[list[Step], list[Step]]:

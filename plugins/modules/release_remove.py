@@ -35,6 +35,12 @@ options:
   namespace:
     description: Its namespace; where it was released when not given.
     type: str
+  entries:
+    description:
+      - Names of the applications that have an entry.
+      - When given, an application that is none of them, and of which nothing is in the cluster, is refused.
+    type: list
+    elements: str
   drop_data:
     description: Also remove its Secrets, configuration and volumes, and its namespace when nothing of others is in it.
     type: bool
@@ -85,11 +91,12 @@ from ansible_collections.railiance.stack.plugins.module_utils._helm import (
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, run_cluster_module
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan
 from ansible_collections.railiance.stack.plugins.module_utils._release import Look, Wanted
-from ansible_collections.railiance.stack.plugins.module_utils._remove import databases_of, deletions
+from ansible_collections.railiance.stack.plugins.module_utils._remove import check_known, databases_of, deletions
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
     "namespace": {"type": "str"},
+    "entries": {"type": "list", "elements": "str"},
     "drop_data": {"type": "bool", "default": False},
     "wait_timeout": {"type": "int", "default": 300},
     "binary_path": {"type": "path", "default": "/usr/local/bin/helm"},
@@ -99,6 +106,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def work(module: Any, kube: Kube, make_runner: Any = subprocess_runner) -> dict[str, Any]:
     params = module.params
     look = Look(kube)
+    if params["entries"] is not None:
+        check_known(look, params["app"], params["entries"])
     namespace = params["namespace"] or look.namespace_of(params["app"])
     wanted = Wanted(params["app"], namespace)
     found = look.objects(wanted)

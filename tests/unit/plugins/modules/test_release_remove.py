@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
+from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Completed
 from ansible_collections.railiance.stack.plugins.modules.release_remove import ARGUMENT_SPEC, work
 from unit.fakes import FakeModule
-from unit.plugins.module_utils.test_release import obj, world
+from unit.plugins.module_utils.test_release import obj, release, world
 
 
 class FakeHelm:
@@ -71,3 +73,39 @@ def test_a_namespace_with_others_in_it_stays():
     kube.put(obj("apps/v1", "Deployment", "other", "shop", {"app.kubernetes.io/instance": "other"}))
     done, _helm = remove(kube, drop_data=True)
     assert "Namespace shop" not in [step["target"] for step in done["plan"]]
+
+
+def test_a_name_that_nobody_knows_is_refused_with_those_that_exist():
+    kube = cluster()
+    kube.put(release(app="forgotten"))
+    with pytest.raises(StackError) as caught:
+        remove(kube, app="shpo", entries=["shop", "other"])
+    assert str(caught.value) == (
+        "There is no application shpo: stack_apps has no such entry, and the cluster holds nothing of it."
+        " stack_apps has: other, shop. Released without an entry: forgotten."
+    )
+    assert kube.writes == []
+
+
+def test_an_application_with_an_entry_is_removed_once_and_then_nothing_is_to_do():
+    kube = cluster()
+    remove(kube, entries=["shop"], drop_data=True)
+    kube.objects.clear()
+    assert remove(kube, entries=["shop"])[0]["changed"] is False
+
+
+def test_an_orphan_is_removed_and_so_is_what_its_removal_left():
+    kube = cluster()
+    assert remove(kube, entries=[])[0]["changed"] is True
+    kept, _helm = remove(kube, entries=[], drop_data=True)
+    assert "Namespace shop" in [step["target"] for step in kept["plan"]]
+
+
+def test_what_an_orphan_left_is_found_in_a_namespace_of_another_name():
+    ours = {"app.kubernetes.io/part-of": "railiance-stack", "app.kubernetes.io/instance": "blog"}
+    kube = cluster()
+    kube.put(obj("v1", "ConfigMap", "blog-config", "shared", ours))
+    kube.put(obj("v1", "Secret", "apps-pg-role-blog", "databases", ours))
+    done, _helm = remove(kube, app="blog", entries=[], drop_data=True)
+    assert done["namespace"] == "shared"
+    assert [step["target"] for step in done["plan"]] == ["ConfigMap shared/blog-config"]
