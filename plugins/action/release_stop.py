@@ -26,7 +26,7 @@ def stop(options: dict[str, Any]) -> dict[str, Any]:
     return {
         "failed": True,
         "changed": False,
-        "msg": f"{options['task']}: {said}. {ended}",
+        "msg": f"{options['task']}: {said}. {ended}".rstrip(),
         "hint": " ".join(filter(None, [str(failure.get("hint") or ""), hint])),
         "needs_operator": bool(failure.get("needs_operator")),
     }
@@ -35,6 +35,9 @@ def stop(options: dict[str, Any]) -> dict[str, Any]:
 def _serving(options: dict[str, Any]) -> tuple[str, str]:
     """What users have now, and the next step when it is not what they had."""
     image, broken = options["serving"], options["broken"]
+    if options["failure"].get("overtaken"):
+        # The failure says whose version serves.
+        return "", ""
     if not image:
         return "It was not released before; nothing of it is exposed.", ""
     if not broken:

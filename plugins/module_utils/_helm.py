@@ -208,7 +208,7 @@ def check_newest(target: str, releases: Sequence[Release], allowed: Sequence[int
 
     :param releases: newest first.
     :param allowed: revisions of which one must be the newest, 0 for no release at all.
-    :raises StackError: when none of them is.
+    :raises StackError: when none of them is, with ``overtaken``.
     """
     newest = releases[0].revision if releases else 0
     if newest in allowed:
@@ -219,6 +219,7 @@ def check_newest(target: str, releases: Sequence[Release], allowed: Sequence[int
         f"{target} {found}; this run knows {known}. Another run has changed it meanwhile, so this one leaves it"
         " as it is.",
         "When no other run is at work, run the one again whose version is to serve.",
+        overtaken=True,
     )
 
 

@@ -136,6 +136,10 @@ services:
   returned: when O(state) is not V(rendered)
   type: dict
   sample: {vergabe-teilnahme: "10.43.12.7:80"}
+overtaken:
+  description: Whether another run has released the application since, so that this one left it as it is.
+  returned: when it is so
+  type: bool
 violations:
   description: What the policy found.
   returned: when it found something

@@ -73,6 +73,10 @@ suspicious:
   returned: always
   type: list
   elements: str
+overtaken:
+  description: Whether another run has released the application since, so that this one left it as it is.
+  returned: when it is so
+  type: bool
 """
 
 from typing import Any

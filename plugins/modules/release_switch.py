@@ -144,6 +144,10 @@ swept:
   returned: when the release carries the note
   type: list
   elements: str
+overtaken:
+  description: Whether another run has released the application since, so that this one left it as it is.
+  returned: when it is so
+  type: bool
 started:
   description: Whether something had begun to change.
   returned: failure

@@ -130,3 +130,9 @@ def test_what_cannot_be_put_back_is_not_said_to_serve():
         "playbooks/rollback.yml."
     )
     assert stop({**options, "broken": ["shop.0005_drop"]})["hint"] == "Look. Release a version that can."
+
+
+def test_a_run_that_was_overtaken_says_nothing_of_what_it_found_before():
+    failure = {"msg": "Task failed: Helm release shop/shop is at revision 3.", "hint": "Run again.", "overtaken": True}
+    told = stop({"app": "shop", "failure": failure, "task": "Record", "serving": "shop@sha256:1", "broken": []})
+    assert (told["msg"], told["hint"]) == ("Record: Helm release shop/shop is at revision 3.", "Run again.")

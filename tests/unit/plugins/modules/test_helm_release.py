@@ -269,6 +269,7 @@ def test_what_another_run_has_released_meanwhile_is_left_as_it_is(allowed, known
         f"Helm release shop/shop is at revision 2 (d); this run knows {known}. Another run has changed it meanwhile, so"
         " this one leaves it as it is. When no other run is at work, run the one again whose version is to serve."
     )
+    assert caught.value.result["overtaken"]
     assert (helm.commands, kube.writes) == ([], [])
 
 
