@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the railiance.stack authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The shop of tests/apps as an application of the stack, released with the playbooks that an operator has."""
+"""Applications of the tests as applications of the stack, released with the playbooks that an operator has."""
 
 from __future__ import annotations
 
@@ -19,31 +19,49 @@ insert into shop_draft (text) select 't' || i from generate_series(1, 7) i
 """
 
 
-class Shop(Series):
-    """The application as its operator sees it."""
+class Application(Series):
+    """One of them as its operator sees it.
 
-    def __init__(self, task, node, kubectl, references, app, playbook, http, folder):
+    :param entry: its entry of ``stack_apps``, without name and host.
+    """
+
+    def __init__(self, task, node, kubectl, references, app, playbook, folder, entry):
         super().__init__(task, node, kubectl, references, app)
         self.host = f"{app}.lab.test"
         self.site = f"https://{self.host}"
-        self._playbook, self._http = playbook, http
-        self.entries = folder / "apps.yml"
+        self.entries = folder / f"{app}.yml"
+        self._playbook, self._entry = playbook, entry
         self.describe()
 
     def describe(self, **changes):
         """Write the entry, with keys of it changed."""
+        entry = {"name": self.app, "host": self.host, **self._entry, **changes}
+        self.entries.write_text(json.dumps({"stack_apps": [entry]}))
+
+    def play(self, verb, *arguments):
+        return self._playbook(f"playbooks/{verb}.yml", "-e", f"app={self.app}", "-e", f"@{self.entries}", *arguments)
+
+    def history(self):
+        return self.task("release_info", history_of=self.app)["history"]
+
+    def left_behind(self):
+        """Jobs and pods of theirs that no run may leave."""
+        pods = self.kubectl(f"get pods -n {self.app} -o json")["items"]
+        return [*self.jobs(), *(one["metadata"]["name"] for one in pods if "job-name" in one["metadata"]["labels"])]
+
+
+class Shop(Application):
+    """The shop of tests/apps, an image for each state of its schema."""
+
+    def __init__(self, task, node, kubectl, references, app, playbook, http, folder):
         entry = {
-            "name": self.app,
-            "host": self.host,
-            "image": {"reference": self.references["initial"]},
+            "image": {"reference": references["initial"]},
             "django": {"settings": "config.settings"},
             "database": {"cluster": "apps-pg"},
             "smoke": [{"path": "/", "title": "Shop"}],
         }
-        self.entries.write_text(json.dumps({"stack_apps": [{**entry, **changes}]}))
-
-    def play(self, verb, *arguments):
-        return self._playbook(f"playbooks/{verb}.yml", "-e", f"app={self.app}", "-e", f"@{self.entries}", *arguments)
+        super().__init__(task, node, kubectl, references, app, playbook, folder, entry)
+        self._http = http
 
     def promote(self, image, *arguments):
         return self.play("promote", "-e", f"image={self.references[image]}", *arguments)
@@ -58,14 +76,6 @@ class Shop(Series):
     def fill(self):
         """Rows in every table of the first version."""
         self.sql(f"set role {self.database};{_ROWS}")
-
-    def history(self):
-        return self.task("release_info", history_of=self.app)["history"]
-
-    def left_behind(self):
-        """Jobs and pods of theirs that no run may leave."""
-        pods = self.kubectl(f"get pods -n {self.app} -o json")["items"]
-        return [*self.jobs(), *(one["metadata"]["name"] for one in pods if "job-name" in one["metadata"]["labels"])]
 
 
 @contextmanager

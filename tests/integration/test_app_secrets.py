@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sops import encrypted
 
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = "canary-5c1f0a"
@@ -16,35 +17,20 @@ ENTRY = {"name": "shop", "private": True, "image": {"reference": "r/o/i@sha256:0
 
 
 @pytest.fixture(scope="module")
-def sops():
-    [program] = (ROOT / ".lab" / "bundle").glob("sops-*")
-    return program
-
-
-@pytest.fixture(scope="module")
-def secrets(tmp_path_factory, sops):
-    """An encrypted file and the SSH key that opens it."""
-    folder = tmp_path_factory.mktemp("sops")
-    key = folder / "id_ed25519"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    plain = json.dumps({"apps": {"shop": {"SMTP_PASSWORD": CANARY}, "other": ["no mapping"]}})
-    done = subprocess.run(
-        [sops, "encrypt", "--age", key.with_suffix(".pub").read_text().strip(), "--input-type", "json",
-         "--output-type", "yaml", "/dev/stdin"],
-        input=plain, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    file = folder / "secrets.sops.yml"
-    file.write_text(done.stdout)
-    assert CANARY not in file.read_text()
-    return file, key
+def secrets(tmp_path_factory):
+    """The variables that open an encrypted file."""
+    opening = encrypted(
+        tmp_path_factory.mktemp("sops"), {"apps": {"shop": {"SMTP_PASSWORD": CANARY}, "other": ["no mapping"]}}
+    )
+    assert CANARY not in Path(opening["stack_secrets_file"]).read_text()
+    return opening
 
 
 @pytest.fixture
-def validate(tmp_path, sops, secrets):
+def validate(tmp_path, secrets):
     """The role's own look at an entry, and what it would put into the Secret."""
-    file, key = secrets
 
-    def run(entry, opened_with=key):
+    def run(entry, **changes):
         tasks = [
             {"ansible.builtin.include_role": {"name": "railiance.stack.app_release", "tasks_from": "validate"}},
             {
@@ -60,10 +46,8 @@ def validate(tmp_path, sops, secrets):
             "ansible_python_interpreter": sys.executable,
             "stack_gitea_host": "gitea.lab.test",
             "app_release_app": entry,
-            "stack_secrets_file": str(file),
-            "sops_binary": str(sops),
-            "sops_age_ssh_private_keyfile": str(opened_with),
-            "sops_age_keyfile": "/dev/null",
+            **secrets,
+            **changes,
         }
         # The role's variables outlive the include, as they do for the tasks that write the Secret.
         tasks[0]["ansible.builtin.include_role"]["public"] = True
@@ -97,7 +81,7 @@ def test_what_is_no_mapping_is_named(validate):
 
 
 def test_without_the_key_the_message_says_so_and_shows_nothing(validate, tmp_path):
-    rc, output, _written = validate(ENTRY, opened_with=tmp_path / "absent")
+    rc, output, _written = validate(ENTRY, sops_age_ssh_private_keyfile=str(tmp_path / "absent"))
     assert rc != 0
     assert "sops" in output.lower()
     assert CANARY not in output
