@@ -9,19 +9,15 @@ Pure functions; a violation is one sentence that names the object and what to do
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Object, Ref
 from ansible_collections.railiance.stack.plugins.module_utils._manage_pod import Mask
+from ansible_collections.railiance.stack.plugins.module_utils._plain import DEBUG, is_on, looks_secret
 from ansible_collections.railiance.stack.plugins.module_utils._secret import decode
 
-_ON = frozenset({"1", "true", "yes", "on"})
-_DEBUG = ("DEBUG", "DJANGO_DEBUG")
-_SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|SECRET|SECRET_KEY|TOKEN|PRIVATE_KEY|API_KEY|CREDENTIALS)$")
-_LOGIN_IN_URL = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 _SHORTEST = 8
 _PROXY_HEADER = "HTTP_X_FORWARDED_PROTO,https"
 
@@ -69,7 +65,7 @@ def _long_values(secret: Object) -> dict[str, str]:
 
 def _plain_secrets(where: str, environment: Mapping[str, str]) -> Iterator[str]:
     for name, value in environment.items():
-        if value and (_SECRET_NAME.search(name) or _LOGIN_IN_URL.search(value)):
+        if looks_secret(name, value):
             yield f"{where}: {name} looks like a secret. Move it from environment to secret_environment."
 
 
@@ -90,8 +86,8 @@ def _pod(obj: Object, template: Object, secrets: Mapping[str, Object], rules: Ru
         yield from _resources(where, container)
         yield from _plain_secrets(where, plain)
         environment = {**_from_secrets(container, secrets), **plain}
-        for name in _DEBUG:
-            if environment.get(name, "").lower() in _ON:
+        for name in DEBUG:
+            if is_on(name, environment.get(name, "")):
                 yield f"{where}: {name} is on. A public application never runs with it; remove it."
         if _serves(container):
             yield from _probes(where, container, rules)

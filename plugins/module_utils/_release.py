@@ -124,23 +124,19 @@ class Look:
         self.kube = kube
         self._objects: dict[str, list[Object]] = {}
         self._releases: dict[tuple[str, str], list[Object]] = {}
-        self._namespaces: dict[str, Object] = {}
+        self._namespaces: dict[tuple[str, str], Object] = {}
         self._others: dict[Ref, Object | None] = {}
         self._classes: list[Object] | None = None
         selector = f"{PART_OF}={STACK}" + (f",{INSTANCE}={only.name}" if only else "")
         for api_version, kind in KINDS:
             for obj in kube.find(api_version, kind, label_selector=selector):
                 self._sort_in(obj)
-        # Two applications may share a namespace, which carries the name of one of them.
-        shared = kube.get(Ref("v1", "Namespace", only.namespace)) if only else None
-        if shared and (shared["metadata"].get("labels") or {}).get(PART_OF) == STACK:
-            self._sort_in(shared)
 
     def _sort_in(self, obj: Object) -> None:
         meta = obj["metadata"]
         app = (meta.get("labels") or {}).get(INSTANCE, "")
         if obj["kind"] == "Namespace":
-            self._namespaces[meta["name"]] = obj
+            self._namespaces[(meta["name"], app)] = obj
         elif obj["kind"] == "Secret" and obj.get("type") == "helm.sh/release.v1":
             self._releases.setdefault((meta["namespace"], app), []).append(obj)
         else:
@@ -163,7 +159,7 @@ class Look:
 
     def objects(self, wanted: Wanted) -> list[Object]:
         """What belongs to it now, its namespace included."""
-        namespace = self._namespaces.get(wanted.namespace)
+        namespace = self._namespaces.get((wanted.namespace, wanted.name))
         places = {wanted.namespace, *([wanted.cluster[0]] if wanted.cluster else [])}
         found = [obj for obj in self._objects.get(wanted.name, []) if obj["metadata"].get("namespace") in places]
         return [*([namespace] if namespace else []), *found]

@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.railiance.stack.plugins.plugin_utils._app_rules import app_rules, is_private
+
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _YES_NO = {"yes", "no", "true", "false", "on", "off", "1", "0", "y", "n", "t", "f"}
@@ -67,6 +69,7 @@ def check_apps(apps: Any, spec: Mapping[str, Any], root: str = "stack_apps") -> 
     found: list[str] = []
     names: dict[str, str] = {}
     hosts: dict[str, str] = {}
+    namespaces: dict[str, str] = {}
     for index, app in enumerate(apps):
         path = f"{root}[{index}]"
         found += check(app, {**spec, "type": "dict"}, path)
@@ -76,8 +79,10 @@ def check_apps(apps: Any, spec: Mapping[str, Any], root: str = "stack_apps") -> 
         if isinstance(name, str):
             if not _DNS_LABEL.fullmatch(name):
                 found.append(f"{path}.name: {name} is no DNS label (lower-case letters, digits and dashes)")
-            found += _once(names, name, f"{path}.name")
-        if not app.get("host") and not app.get("private"):
+            found += _once(names, name, f"{path}.name") or _once_alone(
+                namespaces, str(app.get("namespace") or name), path
+            )
+        if not app.get("host") and not is_private(app):
             found.append(f"{path}.host: missing, expected str (or private: true for no public exposure)")
         extra = app.get("extra_hosts")
         for place, host in [("host", app.get("host"))] + [
@@ -96,6 +101,7 @@ def check_apps(apps: Any, spec: Mapping[str, Any], root: str = "stack_apps") -> 
         if bool(source) == bool(reference):
             wrong = "both given, expected one" if reference else "missing, expected one of them"
             found.append(f"{path}.source, {path}.image.reference: {wrong}")
+        found += [f"{path}.{rule}" for rule in app_rules(app)]
     return found
 
 
@@ -104,7 +110,7 @@ def hosts_of(apps: Any) -> list[str]:
     hosts: list[Any] = []
     for app in _entries(apps):
         extra = app.get("extra_hosts")
-        if app.get("private") not in (True, "true", "yes"):
+        if not is_private(app):
             hosts += [app.get("host"), *(extra if isinstance(extra, list) else [])]
     return list(dict.fromkeys(str(host) for host in hosts if isinstance(host, str) and _is_host(host)))
 
@@ -125,6 +131,14 @@ def _entries(apps: Any) -> list[Mapping[str, Any]]:
 def _once(seen: dict[str, str], value: str, path: str) -> list[str]:
     first = seen.setdefault(value, path)
     return [] if first == path else [f"{path}: {value} is taken by {first}"]
+
+
+def _once_alone(seen: dict[str, str], namespace: str, path: str) -> list[str]:
+    """A restore stops whatever runs in a namespace, and a removal may delete it: it holds one application."""
+    first = seen.setdefault(namespace, path)
+    if first == path:
+        return []
+    return [f"{path}.namespace: {namespace} is that of {first}; a restore of one would stop both. Give another one"]
 
 
 def _is_host(host: str) -> bool:

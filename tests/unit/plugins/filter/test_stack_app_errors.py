@@ -90,6 +90,11 @@ def test_an_empty_list_has_no_mistakes():
             "stack_apps[0].source, stack_apps[0].image.reference: both given, expected one",
             id="two sources",
         ),
+        pytest.param(
+            app(config={"environment": {"DEBUG": True}}),
+            "stack_apps[0].config.environment.DEBUG: is on. No application is released with it; remove it.",
+            id="a rule across keys",
+        ),
         pytest.param("vergabe", "stack_apps[0]: expected dict, found str", id="no entry"),
     ],
 )
@@ -112,6 +117,14 @@ def test_names_and_hosts_are_taken_once():
         "stack_apps[1].host: vergabe.example.org is taken by stack_apps[0].host",
         "stack_apps[1].extra_hosts[0]: www.example.org is taken by stack_apps[0].extra_hosts[0]",
     ]
+
+
+def test_a_namespace_holds_one_application():
+    other = {"host": "other.example.org", "name": "other"}
+    found = "stack_apps[1].namespace: {} is that of stack_apps[0]; a restore of one would stop both. Give another one"
+    assert errors(app(), app(**other, namespace="vergabe-teilnahme")) == [found.format("vergabe-teilnahme")]
+    assert errors(app(namespace="team"), app(**other, namespace="team")) == [found.format("team")]
+    assert errors(app(namespace="team"), app(**other, namespace="other")) == []
 
 
 def test_a_private_application_needs_no_host():

@@ -141,17 +141,20 @@ def test_a_removed_object_opens_the_gate():
 def test_a_look_at_one_application_sees_the_same_as_a_look_at_all():
     kube = world()
     kube.put({**release(app="other"), "metadata": {**release(app="other")["metadata"], "name": "other"}})
-    edit(
-        kube,
-        "Namespace",
-        "shop",
-        lambda o: o["metadata"].update(labels={**OURS, "app.kubernetes.io/instance": "other"}),
-    )
     one, all_of_them = Look(kube, WANTED), Look(kube)
     assert one.state(WANTED) == all_of_them.state(WANTED)
     assert one.objects(WANTED) == all_of_them.objects(WANTED)
+    assert "Namespace" in [o["kind"] for o in one.objects(WANTED)]
     assert [o["name"] for o in all_of_them.orphans(["shop"])] == ["other"]
     assert one.orphans(["shop"]) == []
+
+
+def test_a_namespace_that_carries_another_name_is_seen_as_changed_by_both_looks():
+    kube = world()
+    labels = {**OURS, "app.kubernetes.io/instance": "other"}
+    edit(kube, "Namespace", "shop", lambda o: o["metadata"].update(labels=labels))
+    assert verdict(kube).reason == CHANGED
+    assert Look(kube, WANTED).state(WANTED) == Look(kube).state(WANTED)
 
 
 def test_another_ingress_controller_opens_the_gate():
