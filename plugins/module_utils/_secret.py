@@ -12,7 +12,7 @@ import hashlib
 import re
 import secrets
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -33,6 +33,8 @@ _ALPHABET = string.ascii_letters + string.digits
 _SHORTEST = 16
 _ATTEMPTS = 5
 _FIELD = re.compile(r"\{([^{}]+)\}")
+#: Names of the keys that were given once; what is not given any more goes, and nothing else does.
+GIVEN_ANNOTATION = "railiance.io/given-keys"
 
 
 def generate(length: int) -> str:
@@ -78,6 +80,7 @@ class WantedSecret:
 
     :param data: key to text, or to one of ``{generate: length}``, ``{copy: {namespace, name, key}}``,
         ``{url: template}`` whose ``{key}`` fields are this Secret's own values, percent-encoded.
+    :param given: keys of ``data`` that go when a later call does not give them; ``None`` leaves what was given before.
     """
 
     ref: Ref
@@ -85,6 +88,7 @@ class WantedSecret:
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
+    given: frozenset[str] | None = None
 
     def values(
         self, live: dict[str, str], read: Callable[[Ref], Object | None], predict: bool = False
@@ -140,7 +144,7 @@ class WantedSecret:
         return _FIELD.sub(value, template)
 
     def merged(self, live: Object | None, values: dict[str, str]) -> Object:
-        """The object to write: everything that is there, plus what is asked for."""
+        """The object to write: everything that is there, plus what is asked for, without what is given no longer."""
         old = live or {}
         meta = dict(old.get("metadata") or {"name": self.ref.name, "namespace": self.ref.namespace})
         meta.pop("managedFields", None)
@@ -148,6 +152,10 @@ class WantedSecret:
             if wanted:
                 meta[part] = {**(meta.get(part) or {}), **wanted}
         data = {**(old.get("data") or {}), **encode(values)}
+        if self.given is not None:
+            for key in given_keys(live) - self.data.keys():
+                data.pop(key, None)
+            note_given(meta, self.given)
         return {
             **old,
             "apiVersion": "v1",
@@ -159,8 +167,27 @@ class WantedSecret:
         }
 
 
+def given_keys(obj: Object | None) -> set[str]:
+    """The keys that a Secret holds because somebody gave them, as its annotation tells."""
+    annotations = ((obj or {}).get("metadata") or {}).get("annotations") or {}
+    return {key for key in annotations.get(GIVEN_ANNOTATION, "").split(",") if key}
+
+
+def note_given(meta: Object, keys: Iterable[str]) -> None:
+    """Note the names in the metadata of a Secret, which may have no annotations."""
+    annotations = {key: value for key, value in (meta.get("annotations") or {}).items() if key != GIVEN_ANNOTATION}
+    if noted := ",".join(sorted(keys)):
+        annotations[GIVEN_ANNOTATION] = noted
+    meta["annotations"] = annotations
+
+
 def plan_secret(kube: Kube, wanted: WantedSecret, predict: bool = False) -> Plan:
-    """The one step that makes the Secret what it should be; empty when it is.
+    """The one step that makes the Secret what it should be; empty when it is."""
+    return plan_version(kube, wanted, predict)[0]
+
+
+def plan_version(kube: Kube, wanted: WantedSecret, predict: bool = False) -> tuple[Plan, str]:
+    """The same, with the version that the Secret has afterwards; empty when it is still to be created.
 
     :param predict: the plan is only shown, so what earlier steps would have made may be missing.
     :raises StackError: when it exists with another type, which Kubernetes cannot change.
@@ -172,11 +199,12 @@ def plan_secret(kube: Kube, wanted: WantedSecret, predict: bool = False) -> Plan
             "Move its values aside, delete it, and run again.",
         )
     target = wanted.merged(live, wanted.values(decode(live), kube.get, predict))
+    version = content_version(target if live else None)
     if comparable(live) == comparable(target):
-        return Plan()
+        return Plan(), version
     before, after = masked(comparable(live), comparable(target))
     write = functools.partial(_write, kube, wanted, target)
-    return Plan([Step("update" if live else "create", str(wanted.ref), before, after, write)])
+    return Plan([Step("update" if live else "create", str(wanted.ref), before, after, write)]), version
 
 
 def _write(kube: Kube, wanted: WantedSecret, target: Object) -> None:

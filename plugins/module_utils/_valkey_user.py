@@ -21,6 +21,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._secret import (
     decode,
     generate,
     plan_secret,
+    plan_version,
 )
 
 _LENGTH = 32
@@ -70,8 +71,8 @@ class User:
         return " ".join(["user", self.app, *self.rules(password)])
 
 
-def plan_user(kube: Kube, user: User, *, predict: bool = False) -> Plan:
-    """The Secret of the application, the line for the next start, and the running Valkey."""
+def plan_user(kube: Kube, user: User, *, predict: bool = False) -> tuple[Plan, str]:
+    """The Secret of the application, the line for the next start, and the running Valkey; and the Secret's version then."""
     pod = _pod(kube, user)
     password = decode(kube.get(user.secret)).get("password") or generate(_LENGTH)
     namespace, name = user.valkey
@@ -85,7 +86,7 @@ def plan_user(kube: Kube, user: User, *, predict: bool = False) -> Plan:
             "VALKEY_URL": {"url": f"redis://{{username}}:{{password}}@{name}.{namespace}:6379/{user.database}"},
         },
     )
-    plan = plan_secret(kube, wanted, predict)
+    plan, version = plan_version(kube, wanted, predict)
     line = WantedSecret(user.users, data={user.app: user.line(password)})
     for step in plan_secret(kube, line, predict).steps:
         plan.add(step)
@@ -98,7 +99,7 @@ def plan_user(kube: Kube, user: User, *, predict: bool = False) -> Plan:
 
         shown = {"keys": f"{user.prefix}*", "commands": _COMMANDS.format(database=user.database)}
         plan.add(Step("create" if now is None else "update", target, None, shown, tell))
-    return plan
+    return plan, version
 
 
 def plan_removal(kube: Kube, user: User) -> Plan:

@@ -11,7 +11,8 @@ short_description: A Kubernetes Secret whose generated values are made once
 version_added: 0.1.0
 description:
   - Creates a Secret, generating what is to be generated. What was generated once is kept for ever.
-  - Keys, labels and annotations that are not named stay as they are. Never returns a value.
+  - Keys, labels and annotations that are not named stay as they are, except the keys of an earlier O(secret_data).
+    Never returns a value.
   - Two runs at the same time end with the same values; the first one wins.
 author:
   - The railiance.stack authors (@railiance)
@@ -56,7 +57,10 @@ options:
     type: dict
     default: {}
   secret_data:
-    description: Key to text, for values that are secret already. They are hidden in every output.
+    description:
+      - Key to text, for values that are secret already. They are hidden in every output.
+      - Their names, not their values, are noted in an annotation, and a key that was given once and is not any more is
+        removed, unless O(data) names it.
     type: dict
     default: {}
 """
@@ -93,7 +97,8 @@ keys:
 version:
   description:
     - A short text that changes when a value of the Secret changes, for the annotations of a pod template.
-    - In check mode that of the Secret as it is now, empty when it does not exist yet.
+    - In check mode that of the Secret as it would be, another one in each run while a value is still to be generated,
+      and empty while the Secret is still to be created.
   returned: success
   type: str
   sample: 3f9a61c04be2
@@ -105,7 +110,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube,
 from ansible_collections.railiance.stack.plugins.module_utils._secret import (
     WantedSecret,
     content_version,
-    plan_secret,
+    plan_version,
 )
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -127,12 +132,14 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
         {key: str(value) for key, value in params["labels"].items()},
         {key: str(value) for key, value in params["annotations"].items()},
         {**params["data"], **{key: str(value) for key, value in params["secret_data"].items()}},
+        frozenset(params["secret_data"]),
     )
-    plan = plan_secret(kube, wanted, predict=module.check_mode)
+    plan, version = plan_version(kube, wanted, predict=module.check_mode)
     result = {"changed": plan.changed, "plan": plan.describe(), "diff": plan.diff(), "keys": sorted(wanted.data)}
-    if not module.check_mode:
-        plan.execute()
-    # In check mode this is the version before the change: the one after it is known after the change.
+    if module.check_mode:
+        return {**result, "version": version}
+    plan.execute()
+    # Read again: whoever was faster may have made the values.
     return {**result, "version": content_version(kube.get(wanted.ref))}
 
 

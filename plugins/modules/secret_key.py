@@ -95,7 +95,13 @@ from ansible_collections.railiance.stack.plugins.module_utils._kube import (
     run_cluster_module,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
-from ansible_collections.railiance.stack.plugins.module_utils._secret import WantedSecret, decode, generate
+from ansible_collections.railiance.stack.plugins.module_utils._secret import (
+    WantedSecret,
+    decode,
+    generate,
+    given_keys,
+    note_given,
+)
 from ansible_collections.railiance.stack.plugins.module_utils._secret_key import (
     Keys,
     announced,
@@ -131,6 +137,8 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
     if has != had:
         wanted = WantedSecret(ref, live.get("type", "Opaque"), annotations=has.notes())
         target = wanted.merged(live, {**decode(live), **has.values()})
+        # From now on they are the rotation's: a release whose entry does not give them any more must not drop them.
+        note_given(target["metadata"], given_keys(live) - has.values().keys())
         before, after = masked(comparable(live), comparable(target))
         # Replaces exactly the version that was read: two rotations at once do not mix.
         plan.add(Step("update", str(ref), before, after, functools.partial(kube.replace, target), params["state"]))

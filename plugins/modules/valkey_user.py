@@ -109,15 +109,19 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
         database=params["database"],
         labels=tuple((key, str(value)) for key, value in params["labels"].items()),
     )
-    plan = plan_removal(kube, user) if params["state"] == "absent" else plan_user(kube, user, predict=module.check_mode)
+    if params["state"] == "absent":
+        plan, version = plan_removal(kube, user), ""
+    else:
+        plan, version = plan_user(kube, user, predict=module.check_mode)
     if not module.check_mode:
         plan.execute()
+        version = content_version(kube.get(user.secret))
     return {
         "changed": plan.changed,
         "plan": plan.describe(),
         "diff": plan.diff(),
         "secret": user.secret.name,
-        "secret_version": content_version(kube.get(user.secret)),
+        "secret_version": version,
     }
 
 

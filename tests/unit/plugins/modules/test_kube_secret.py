@@ -192,3 +192,42 @@ def test_the_version_follows_the_values_and_nothing_else():
     recreated = {"metadata": {"uid": "2"}, "data": {"a": "eA=="}}
     assert content_version(secret) == content_version(relabelled)
     assert len({content_version(obj) for obj in (None, secret, changed, recreated)}) == 4
+
+
+def test_a_key_that_is_no_longer_given_goes_and_every_other_one_stays():
+    old = secret({"made-by-hand": "1"})
+    kube = FakeKube(NAMESPACE, old)
+    generated = {"SECRET_KEY": {"generate": 50}}
+    work(module(data=generated, secret_data={"SMTP_PASSWORD": "canary", "OTHER": "2"}), kube)
+    notes = kube.objects[REF]["metadata"]["annotations"]
+    assert notes == {"railiance.io/given-keys": "OTHER,SMTP_PASSWORD"}
+    key = values(kube)["SECRET_KEY"]
+
+    fewer = {"data": generated, "secret_data": {"OTHER": "2"}}
+    foretold = work(module(check_mode=True, **fewer), kube)
+    assert "SMTP_PASSWORD" in foretold["diff"][0]["before"]["data"]
+    assert "SMTP_PASSWORD" not in foretold["diff"][0]["after"]["data"]
+    assert "SMTP_PASSWORD" in values(kube)
+    assert work(module(**fewer), kube) == foretold
+    assert values(kube) == {"made-by-hand": "1", "SECRET_KEY": key, "OTHER": "2"}
+    assert work(module(**fewer), kube)["changed"] is False
+
+    work(module(data=generated), kube)
+    assert values(kube) == {"made-by-hand": "1", "SECRET_KEY": key}
+    assert not kube.objects[REF]["metadata"].get("annotations")
+    assert work(module(data=generated), kube)["changed"] is False
+
+
+def test_a_key_that_is_generated_instead_keeps_its_value():
+    kube = FakeKube(NAMESPACE)
+    work(module(secret_data={"SECRET_KEY": "given-by-hand"}), kube)
+    work(module(data={"SECRET_KEY": {"generate": 50}}), kube)
+    assert values(kube) == {"SECRET_KEY": "given-by-hand"}
+
+
+def test_check_mode_foretells_the_version():
+    kube = FakeKube(NAMESPACE, secret({"a": "1"}))
+    now = work(module(), kube)["version"]
+    foretold = work(module(check_mode=True, secret_data={"a": "2"}), kube)["version"]
+    assert foretold not in ("", now)
+    assert work(module(secret_data={"a": "2"}), kube)["version"] == foretold

@@ -6,7 +6,7 @@ import json
 import pytest
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Ref
-from ansible_collections.railiance.stack.plugins.module_utils._secret import decode
+from ansible_collections.railiance.stack.plugins.module_utils._secret import GIVEN_ANNOTATION, decode
 from ansible_collections.railiance.stack.plugins.modules.secret_key import ARGUMENT_SPEC, work
 from unit.fakes import FakeKube, FakeModule
 
@@ -96,3 +96,10 @@ def test_check_mode_writes_nothing_and_no_key_is_shown():
 def test_without_a_key_there_is_nothing_to_rotate(kube, error):
     with pytest.raises(error, match="Release the application first"):
         run(kube, "announced")
+
+
+def test_keys_that_an_entry_gave_once_are_the_rotations_afterwards():
+    kube = cluster("old", SMTP_PASSWORD="p")
+    kube.objects[REF]["metadata"]["annotations"] = {GIVEN_ANNOTATION: "SECRET_KEY,SECRET_KEY_FALLBACKS,SMTP_PASSWORD"}
+    run(kube, "announced")
+    assert kube.objects[REF]["metadata"]["annotations"][GIVEN_ANNOTATION] == "SMTP_PASSWORD"

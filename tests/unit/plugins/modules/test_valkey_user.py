@@ -89,6 +89,13 @@ def test_check_mode_only_looks():
     assert (kube.writes, kube.told, result["secret_version"]) == ([], [], "")
 
 
+def test_check_mode_foretells_the_version_of_the_secret():
+    kube = Valkey()
+    now = work(module(), kube)["secret_version"]
+    kube.objects[SECRET]["data"].pop("VALKEY_PREFIX")
+    assert work(module(check_mode=True), kube)["secret_version"] == now
+
+
 def test_no_command_line_holds_a_secret():
     kube = Valkey()
     work(module(), kube)
