@@ -29,6 +29,26 @@ options:
         description: Whether ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS and SECURE_PROXY_SSL_HEADER must fit the hosts.
         type: bool
         default: false
+      login:
+        description: Secret with the user and the password that the release will be looked at with; it must be there.
+        type: dict
+        suboptions:
+          namespace:
+            description: Its namespace.
+            type: str
+            required: true
+          name:
+            description: Its name.
+            type: str
+            required: true
+          username_key:
+            description: Key of the user.
+            type: str
+            default: username
+          password_key:
+            description: Key of the password.
+            type: str
+            default: password
   wait_timeout:
     description: Seconds to wait.
     type: int

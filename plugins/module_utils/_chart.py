@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
+from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
 from ansible_collections.railiance.stack.plugins.module_utils._helm import (
     RECORD,
     Chart,
@@ -24,6 +24,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._helm import (
 from ansible_collections.railiance.stack.plugins.module_utils._kube import ApiError, Kube, Ref
 from ansible_collections.railiance.stack.plugins.module_utils._manage_pod import secret_references
 from ansible_collections.railiance.stack.plugins.module_utils._policy import Rules, pods, violations
+from ansible_collections.railiance.stack.plugins.module_utils._smoke import LOGIN_SECRET_SPEC, credentials_of
 
 #: Options of both; ``chart``, ``values`` and whether ``policy`` is needed are each module's own.
 CHART_SPEC: dict[str, Any] = {
@@ -33,6 +34,7 @@ CHART_SPEC: dict[str, Any] = {
         "options": {
             "hosts": {"type": "list", "elements": "str", "default": []},
             "django": {"type": "bool", "default": False},
+            "login": LOGIN_SECRET_SPEC,
         },
     },
     "wait_timeout": {"type": "int", "default": 300},
@@ -89,6 +91,11 @@ def check(kube: Kube, rendered: list[dict[str, Any]], policy: Mapping[str, Any],
     }
     secrets = {name: kube.get(Ref("v1", "Secret", name, namespace)) for namespace, name in sorted(names)}
     found = violations(rendered, {name: secret for name, secret in secrets.items() if secret}, rules)
+    if policy["login"]:
+        try:
+            credentials_of(kube, policy["login"])
+        except NeedsOperator as error:
+            found.append(str(error))
     for obj in rendered:
         ref = Ref.of(obj)
         # What a namespace would take cannot be asked before it exists.

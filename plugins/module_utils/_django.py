@@ -109,6 +109,7 @@ class Migrations:
     :param applied: what the database records, at the end; ``None`` when the end was not seen.
     :param unknown: what it records and this image does not know.
     :param way_back: targets for an image that does know them, to come to what this one knows.
+    :param settings: what decides how Django answers the world; ``None`` with Alembic.
     """
 
     verdict: str
@@ -116,6 +117,7 @@ class Migrations:
     applied: list[str] | None
     unknown: list[str] | None
     way_back: list[dict[str, str]] | None
+    settings: dict[str, Any] | None = None
 
     def result(self) -> dict[str, Any]:
         return {
@@ -385,7 +387,12 @@ def look_result(ran: dict[str, Ran]) -> Migrations | None:
         return None
     after = said.get("after", {} if len(ran) > 1 else before)
     return Migrations(
-        before["verdict"], before["pending"], after.get("applied"), after.get("unknown"), after.get("way_back")
+        before["verdict"],
+        before["pending"],
+        after.get("applied"),
+        after.get("unknown"),
+        after.get("way_back"),
+        before.get("settings"),
     )
 
 

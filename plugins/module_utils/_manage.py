@@ -34,6 +34,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._manage_pod import
     without_claims,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
+from ansible_collections.railiance.stack.plugins.module_utils._policy import settings_violations
 from ansible_collections.railiance.stack.plugins.module_utils._runner import Command, Ran
 
 _PASSWORD_VARIABLE = "DJANGO_SUPERUSER_PASSWORD"  # noqa: S105  the name Django gives it
@@ -49,6 +50,7 @@ class Task:
 
     :param superuser: environment of createsuperuser, without its password.
     :param password: name and key of the Secret with that password.
+    :param public_hosts: names by which the world reaches it; a look refuses Django's settings that do not fit them.
     """
 
     request: Request
@@ -64,6 +66,7 @@ class Task:
     environment: dict[str, str] = field(default_factory=dict)
     password: tuple[str, str] | None = None
     timeout: int = 300
+    public_hosts: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, params: dict[str, Any]) -> Task:
@@ -116,6 +119,7 @@ class Task:
             environment=environment,
             password=(secret["name"], secret["key"]) if secret else None,
             timeout=params["timeout"],
+            public_hosts=tuple(params["public_hosts"]),
         )
 
 
@@ -202,13 +206,26 @@ class Manage:
         if verdict is None:
             raise _masked_error(self._failure(commands, ran, stray, executed), mask)
         found = verdict.migrations
-        if found and found.verdict == "impossible" and commands != _django.reading(task.request, self._lock_name()):
+        looked = commands == _django.reading(task.request, self._lock_name())
+        if found and found.verdict == "impossible" and not looked:
             raise _masked_error(_no_way_back(found, executed), mask)
+        if found and found.settings and looked and task.public_hosts:
+            self._check_settings(found.settings)
         pending = [_named(one) for one in found.pending] if found else []
         plan = Plan([_step(self._target(), pending)] if verdict.changed else [])
         cmd = _django.failed_step(commands, ran)[0].line
         result = self._result(plan, verdict, cmd, executed_by=task.mode, image=image)
         return {key: value if key in _NAMES else _masked(value, mask) for key, value in result.items()}
+
+    def _check_settings(self, settings: dict[str, Any]) -> None:
+        """:raises StackError: naming the settings of Django that are not fit for the public."""
+        broken = settings_violations(settings, self.task.public_hosts)
+        if broken:
+            raise StackError(
+                f"{self.task.namespace}/{self.task.app} is not released: {' '.join(broken)}",
+                "Correct the settings; the release gives the right values in the environment variables of these names.",
+                violations=broken,
+            )
 
     def _lock_name(self) -> str:
         """Name of the Job that may change something: the same for every command and every image of an application.

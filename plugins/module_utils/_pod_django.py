@@ -409,6 +409,15 @@ def _sql_text(sql: Any) -> str:
     return ";\n".join(str(one[0] if isinstance(one, (list, tuple)) else one) for one in statements)
 
 
+def public_settings() -> dict[str, Any]:
+    """What decides how Django answers the world; a setting that does not exist is empty."""
+    from django.conf import settings
+
+    names = ("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "SECURE_PROXY_SSL_HEADER")
+    lists = {name: [str(one) for one in getattr(settings, name, None) or ()] for name in names}
+    return {"module": str(getattr(settings, "SETTINGS_MODULE", "")), "DEBUG": bool(settings.DEBUG), **lists}
+
+
 # -- the whole plan --------------------------------------------------------------------------------------------
 class Look:
     """:param request: ``{database, targets: [{app, migration}], apps, application, stay}``."""
@@ -449,7 +458,8 @@ class Look:
                 raise SystemExit(f"Migrations branch: {said}. Join them with: manage.py makemigrations --merge")
             pending = self._planned(loader, executor.migration_plan(self._targets(loader)))
         word = verdict(pending)
-        say("before", verdict=word, go=word in ("forward", "backward"), pending=pending, **self._recorded())
+        found = {"pending": pending, "settings": public_settings(), **self._recorded()}
+        say("before", verdict=word, go=word in ("forward", "backward"), **found)
         return word
 
     def _targets(self, loader: Any) -> list[Any]:

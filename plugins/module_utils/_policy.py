@@ -20,6 +20,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._secret import dec
 
 _SHORTEST = 8
 _PROXY_HEADER = "HTTP_X_FORWARDED_PROTO,https"
+_LISTS = ("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "SECURE_PROXY_SSL_HEADER")
 
 
 @dataclass(frozen=True)
@@ -134,18 +135,46 @@ def _probes(where: str, container: Object, rules: Rules) -> Iterator[str]:
             yield f"{where}: {name} does not send X-Forwarded-Proto: https. The answer would be a redirect."
 
 
+# -- what Django is told, and what it made of it ---------------------------------------------------------------
+def settings_violations(settings: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:
+    """The same rules for the settings that Django came to in the image, whatever it was told.
+
+    :param settings: ``module``, ``DEBUG`` and the lists of :func:`_hosts`.
+    :param hosts: public host names.
+    """
+    where = settings["module"] or "The settings"
+    debug = (
+        [f"{where}: DEBUG is on. A public application never runs with it; turn it off."] if settings["DEBUG"] else []
+    )
+    return [*debug, *_hosts(where, settings, hosts)]
+
+
 def _django(where: str, environment: Mapping[str, str], rules: Rules) -> Iterator[str]:
-    allowed = _parts(environment.get("ALLOWED_HOSTS"))
+    yield from _hosts(where, {name: _parts(environment.get(name)) for name in _LISTS}, rules.hosts)
+
+
+def _hosts(where: str, lists: Mapping[str, Sequence[str]], hosts: Sequence[str]) -> Iterator[str]:
+    """:param lists: each of :data:`_LISTS`."""
+    allowed, origins, header = (lists[name] for name in _LISTS)
     if "*" in allowed:
         yield f"{where}: ALLOWED_HOSTS allows every host. Name the public ones."
-    if missing := [host for host in rules.hosts if host not in allowed and "*" not in allowed]:
+    elif missing := [host for host in hosts if not _covered(host, allowed, ".")]:
         yield f"{where}: ALLOWED_HOSTS lacks {', '.join(missing)}. Django would answer 400."
-    origins = _parts(environment.get("CSRF_TRUSTED_ORIGINS"))
-    if missing := [host for host in rules.hosts if f"https://{host}" not in origins]:
-        named = ", ".join(f"https://{host}" for host in missing)
-        yield f"{where}: CSRF_TRUSTED_ORIGINS lacks {named}. Forms would be refused."
-    if environment.get("SECURE_PROXY_SSL_HEADER", "").replace(" ", "") != _PROXY_HEADER:
+    if missing := [f"https://{host}" for host in hosts if not _covered(f"https://{host}", origins, "https://*.")]:
+        yield f"{where}: CSRF_TRUSTED_ORIGINS lacks {', '.join(missing)}. Forms would be refused."
+    if ",".join(header) != _PROXY_HEADER:
         yield f"{where}: SECURE_PROXY_SSL_HEADER is not {_PROXY_HEADER}. Django would take requests for plain HTTP."
+
+
+def _covered(name: str, given: Sequence[str], wildcard: str) -> bool:
+    """Whether a name is given, or one that stands for everything below a domain.
+
+    :param wildcard: how the latter begins, ``.example.org`` or ``https://*.example.org``.
+    """
+    domains = [one.removeprefix(wildcard) for one in given if one.startswith(wildcard)]
+    bare = name.removeprefix("https://")
+    # A host with a leading dot covers the domain itself, an origin with a star does not.
+    return name in given or any(bare.endswith(f".{one}") or (wildcard == "." and bare == one) for one in domains)
 
 
 def _parts(value: Any) -> list[str]:

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._http import Http
 from ansible_collections.railiance.stack.plugins.module_utils._session import visit
-from ansible_collections.railiance.stack.plugins.module_utils._smoke import Outcome, credentials_of, run_checks
+from ansible_collections.railiance.stack.plugins.module_utils._smoke import (
+    LOGIN_SECRET_SPEC,
+    Outcome,
+    credentials_of,
+    run_checks,
+)
 
 if TYPE_CHECKING:  # importing the client costs time, and most checks need no cluster
     from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube
@@ -33,20 +38,10 @@ FORM_SPEC: dict[str, Any] = {
     "required": True,
     "options": {"path": {"type": "str", "required": True}, "fields": {"type": "dict", "default": {}}},
 }
-# no_log=False: names of fields and keys, and where the Secret is; its values are never options.
+# no_log=False: the name of a field.
 LOGIN_SPEC: dict[str, Any] = {
     "path": {"type": "str", "required": True},
-    "secret": {
-        "type": "dict",
-        "required": True,
-        "no_log": False,
-        "options": {
-            "namespace": {"type": "str", "required": True},
-            "name": {"type": "str", "required": True},
-            "username_key": {"type": "str", "default": "username", "no_log": False},
-            "password_key": {"type": "str", "default": "password", "no_log": False},
-        },
-    },
+    "secret": {**LOGIN_SECRET_SPEC, "required": True},
     "username_field": {"type": "str", "default": "username"},
     "password_field": {"type": "str", "default": "password", "no_log": False},
 }

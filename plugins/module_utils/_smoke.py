@@ -20,6 +20,17 @@ if TYPE_CHECKING:  # importing the client costs time, and most checks need no cl
 #: ``get(url, headers) -> Response``; raises StackError when there is no answer.
 Get = Callable[[str, dict[str, str]], Response]
 
+#: Where user and password are. no_log=False: names of keys; the values are never options.
+LOGIN_SECRET_SPEC: dict[str, Any] = {
+    "type": "dict",
+    "no_log": False,
+    "options": {
+        "namespace": {"type": "str", "required": True},
+        "name": {"type": "str", "required": True},
+        "username_key": {"type": "str", "default": "username", "no_log": False},
+        "password_key": {"type": "str", "default": "password", "no_log": False},
+    },
+}
 _ASSET_TYPES = {"stylesheet": ("text/css",), "script": ("text/javascript", "application/javascript")}
 
 

@@ -150,9 +150,15 @@ class Switch:
             image=str(self._chart.values["image"]),
             directory=migrations["directory"],
             timeout=self._params["wait_timeout"],
+            public_hosts=self._public_hosts(),
         )
         manage = Manage(self._kube, task, meanwhile=self._prepare)
         return manage.foretell() if check_mode else manage.run()
+
+    def _public_hosts(self) -> tuple[str, ...]:
+        """Those that Django's settings must fit; none for what is not exposed or is another kind of program."""
+        policy = self._params["policy"]
+        return tuple(policy["hosts"]) if policy["django"] and self._params["url"] else ()
 
     def _prepare(self) -> None:
         """:raises StackError: for what the policy or the server has against the release."""

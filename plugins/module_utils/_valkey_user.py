@@ -72,7 +72,7 @@ class User:
 
 
 def plan_user(kube: Kube, user: User, *, predict: bool = False) -> tuple[Plan, str]:
-    """The Secret of the application, the line for the next start, and the running Valkey; and the Secret's version then."""
+    """The Secret of the application, the line for the next start, and the running Valkey; and the Secret's version."""
     pod = _pod(kube, user)
     password = decode(kube.get(user.secret)).get("password") or generate(_LENGTH)
     namespace, name = user.valkey

@@ -67,6 +67,14 @@ options:
       - For C(migrate), look only. The result is that of check mode, and never a change.
     type: bool
     default: false
+  public_hosts:
+    description:
+      - For C(migrate) with O(plan=true) or in check mode, the public host names of the application. An image is refused
+        whose C(DEBUG) is on, or whose C(ALLOWED_HOSTS), C(CSRF_TRUSTED_ORIGINS) or C(SECURE_PROXY_SSL_HEADER) do not
+        fit them, as its settings module has them in the end. Not looked at with O(driver=alembic).
+    type: list
+    elements: str
+    default: []
   targets:
     description:
       - For C(migrate), where to go, forward or backward, one after the other. Everything newest when not given.
@@ -424,6 +432,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "workload": {"type": "str"},
     "pod_template": {"type": "dict"},
     "plan": {"type": "bool", "default": False},
+    "public_hosts": {"type": "list", "elements": "str", "default": []},
     "targets": {
         "type": "list",
         "elements": "dict",

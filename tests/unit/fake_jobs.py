@@ -12,7 +12,13 @@ def said(kind: str, **fields: Any) -> str:
     return f"look out railiance {json.dumps({'kind': kind, **fields})}\n"
 
 
-def before(*pending: Any, applied: Any = ("shop.0001_initial",), unknown: Any = (), word: str | None = None) -> str:
+def before(
+    *pending: Any,
+    applied: Any = ("shop.0001_initial",),
+    unknown: Any = (),
+    word: str | None = None,
+    settings: Any = None,
+) -> str:
     return said(
         "before",
         verdict=word or ("forward" if pending else "nothing"),
@@ -21,6 +27,7 @@ def before(*pending: Any, applied: Any = ("shop.0001_initial",), unknown: Any = 
         applied=applied,
         unknown=unknown,
         way_back=[],
+        settings=settings,
     )
 
 

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import django
 import pytest
-from ansible_collections.railiance.stack.plugins.module_utils._pod_django import Judge, narrowing
+from ansible_collections.railiance.stack.plugins.module_utils._pod_django import Judge, narrowing, public_settings
 from django.conf import settings
 from django.db import models
 from django.db.backends.postgresql.base import DatabaseWrapper
 from django.db.migrations import operations as op
 from django.db.migrations.state import ModelState, ProjectState
+from django.test.utils import override_settings
 
 if not settings.configured:
     settings.configure()
@@ -251,3 +252,16 @@ def test_a_narrower_type(old, new, destructive, reason):
     assert (found is None) == (reason is None)
     if found:
         assert (found.get("destructive", False), found["reason"]) == (destructive, reason)
+
+
+def test_the_settings_that_face_the_world():
+    given = {"ALLOWED_HOSTS": ["a.org"], "SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https")}
+    with override_settings(DEBUG=True, SETTINGS_MODULE="config.production", **given):
+        assert public_settings() == {
+            "module": "config.production",
+            "DEBUG": True,
+            "ALLOWED_HOSTS": ["a.org"],
+            "CSRF_TRUSTED_ORIGINS": [],
+            "SECURE_PROXY_SSL_HEADER": ["HTTP_X_FORWARDED_PROTO", "https"],
+        }
+    assert public_settings()["SECURE_PROXY_SSL_HEADER"] == []

@@ -4,7 +4,7 @@ import base64
 import copy
 
 import pytest
-from ansible_collections.railiance.stack.plugins.module_utils._policy import Rules, violations
+from ansible_collections.railiance.stack.plugins.module_utils._policy import Rules, settings_violations, violations
 
 HOST = "shop.example.org"
 RULES = Rules((HOST,), django=True)
@@ -155,3 +155,44 @@ def test_a_scheduled_command_needs_limits_but_no_probes():
         "CronJob shop/nightly, container command: resources.requests lacks cpu and memory",
         "CronJob shop/nightly, container command: resources.limits lacks memory",
     ]
+
+
+SETTINGS = {
+    "module": "config.production",
+    "DEBUG": False,
+    "ALLOWED_HOSTS": [HOST, "shop"],
+    "CSRF_TRUSTED_ORIGINS": [f"https://{HOST}"],
+    "SECURE_PROXY_SSL_HEADER": ["HTTP_X_FORWARDED_PROTO", "https"],
+}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"ALLOWED_HOSTS": [".example.org"], "CSRF_TRUSTED_ORIGINS": ["https://*.example.org"]},
+        {"ALLOWED_HOSTS": [f".{HOST}"]},
+    ],
+)
+def test_settings_that_fit(given):
+    assert settings_violations({**SETTINGS, **given}, [HOST]) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"DEBUG": True}, "DEBUG is on. A public application never runs with it; turn it off."),
+        ({"ALLOWED_HOSTS": ["*"]}, "ALLOWED_HOSTS allows every host. Name the public ones."),
+        ({"ALLOWED_HOSTS": [".other.org"]}, f"ALLOWED_HOSTS lacks {HOST}. Django would answer 400."),
+        (
+            {"CSRF_TRUSTED_ORIGINS": [f"https://*.{HOST}"]},
+            f"CSRF_TRUSTED_ORIGINS lacks https://{HOST}. Forms would be refused.",
+        ),
+        (
+            {"SECURE_PROXY_SSL_HEADER": []},
+            "SECURE_PROXY_SSL_HEADER is not HTTP_X_FORWARDED_PROTO,https. Django would take requests for plain HTTP.",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(given, expected):
+    assert settings_violations({**SETTINGS, **given}, [HOST]) == [f"config.production: {expected}"]

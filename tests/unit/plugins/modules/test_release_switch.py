@@ -24,6 +24,8 @@ ENDED = "look rc 0\nrunner end 0\n"
 NOTHING = before() + ENDED
 DEPLOYMENT = Ref("apps/v1", "Deployment", "shop", "shop")
 APP = {"name": "shop", "settings": "5e77"}
+POLICY = {"hosts": ["shop.example.org"], "django": False, "login": None}
+LOGIN = {"namespace": "shop", "name": "smoke", "username_key": "username", "password_key": "password"}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -46,7 +48,7 @@ def server():
         here.shutdown()
 
 
-def chart(image):
+def chart(image, env=()):
     """What the played Helm renders."""
     probe = {"httpGet": {"path": "/", "httpHeaders": [{"name": "Host", "value": "shop.example.org"}]}}
     probe["httpGet"]["httpHeaders"].append({"name": "X-Forwarded-Proto", "value": "https"})
@@ -54,6 +56,7 @@ def chart(image):
         "name": "app",
         "image": image,
         "ports": [{"name": "http", "containerPort": 8000}],
+        "env": list(env),
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
         "readinessProbe": probe,
         "livenessProbe": probe,
@@ -84,6 +87,15 @@ def stored(revision, objects, values, labels):
     return stored_release("shop", revision, yaml.safe_dump_all(objects), labels={**OURS, **labels}, config=values)
 
 
+ENVIRONMENT = [
+    {"name": "ALLOWED_HOSTS", "value": "shop.example.org"},
+    {"name": "CSRF_TRUSTED_ORIGINS", "value": "https://shop.example.org"},
+    {"name": "SECURE_PROXY_SSL_HEADER", "value": "HTTP_X_FORWARDED_PROTO,https"},
+]
+FITTING = {
+    "CSRF_TRUSTED_ORIGINS": ["https://shop.example.org"],
+    "SECURE_PROXY_SSL_HEADER": ["HTTP_X_FORWARDED_PROTO", "https"],
+}
 ROLLED_OUT = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
 
 
@@ -93,14 +105,14 @@ class FakeHelm:
     ``fails`` is what an upgrade says; once ``overtaken``, another run releases right after this one.
     """
 
-    def __init__(self, kube, port):
-        self.kube, self.port = kube, port
+    def __init__(self, kube, port, env):
+        self.kube, self.port, self.env = kube, port, env
         self.fails, self.overtaken, self.verbs, self.values = "", False, [], {}
 
     def __call__(self, command, stdin, timeout):
         self.verbs.append(command[1])
         values = json.loads(stdin)
-        objects = [chart(values["image"]), service(self.port)]
+        objects = [chart(values["image"], self.env), service(self.port)]
         if command[1] == "template":
             return Completed(0, yaml.safe_dump_all(objects), "")
         if self.fails:
@@ -120,18 +132,18 @@ class FakeHelm:
 class World:
     """A complete release of OLD; ``switch`` releases NEW."""
 
-    def __init__(self, port, log=NOTHING, state=None):
+    def __init__(self, port, log=NOTHING, state=None, env=()):
         self.kube = kube = FakeKube(
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": OURS}},
-            {**chart(OLD), "status": ROLLED_OUT},
+            {**chart(OLD, env), "status": ROLLED_OUT},
             service(port),
         )
         play_job(kube, log)
         wanted = Wanted.of({**APP, "version": OLD})
         self.values = {"image": OLD, "secretKeys": [{"name": "A"}], "secretVersions": {"shop-env": "7"}}
         labels = labels_of(wanted, state or Look(kube).state(wanted))
-        kube.put(stored(1, [chart(OLD), service(port)], self.values, labels))
-        self.helm = FakeHelm(kube, port)
+        kube.put(stored(1, [chart(OLD, env), service(port)], self.values, labels))
+        self.helm = FakeHelm(kube, port, env)
 
     def switch(self, check=False, image=NEW, driver="django", **given):
         defaults = {name: option.get("default") for name, option in ARGUMENT_SPEC.items()}
@@ -144,7 +156,7 @@ class World:
                 "values": {"image": image},
                 "labels": {STATE_LABEL: "null"},
                 "commit": "c0ffee",
-                "policy": {"hosts": ["shop.example.org"], "django": False},
+                "policy": POLICY,
                 "migrations": {"driver": driver, "arguments": [], "directory": ""},
                 "public_host": "shop.example.org",
                 "checks": [{"path": "/health/"}],
@@ -253,11 +265,44 @@ def test_an_object_that_is_not_as_it_was_left_is_left_to_the_steps(server):
 
 def test_the_policy_stops_it_before_anything_starts(world):
     with pytest.raises(StackError, match=r"is not released: .*ALLOWED_HOSTS") as caught:
-        world.switch(policy={"hosts": ["shop.example.org"], "django": True})
+        world.switch(policy={**POLICY, "django": True})
     assert caught.value.result["started"] is False
     assert caught.value.result["served"]["image"] == OLD
     assert world.serves == OLD
     assert not any(ref.kind == "Job" for ref in world.kube.objects)
+
+
+def test_settings_of_django_that_do_not_fit_stop_it_before_anything_starts(server):
+    settings = {"module": "config.production", "DEBUG": True, "ALLOWED_HOSTS": ["*"], **FITTING}
+    world = World(server.server_port, before(settings=settings) + ENDED, env=ENVIRONMENT)
+    expected = (
+        "shop/shop is not released: "
+        "config.production: DEBUG is on. A public application never runs with it; turn it off. "
+        "config.production: ALLOWED_HOSTS allows every host. Name the public ones."
+    )
+    for check in (True, False):
+        with pytest.raises(StackError) as caught:
+            world.switch(check=check, policy={**POLICY, "django": True}, url="https://shop.example.org")
+        assert caught.value.message == expected
+        assert caught.value.result["started"] is False
+    assert (world.serves, "upgrade" in world.helm.verbs) == (OLD, False)
+
+
+def test_settings_of_what_is_not_exposed_are_its_own(server):
+    settings = {"module": "config.production", "DEBUG": False, "ALLOWED_HOSTS": ["*"], **FITTING}
+    world = World(server.server_port, before(settings=settings) + ENDED, env=ENVIRONMENT)
+    assert world.switch(policy={**POLICY, "django": True})["released"]
+
+
+def test_a_missing_login_stops_it_before_anything_starts(world):
+    with pytest.raises(StackError, match=r"is not released: Secret shop/smoke does not exist") as caught:
+        world.switch(policy={**POLICY, "login": LOGIN})
+    assert caught.value.result["started"] is False
+    secret = {"username": "dQ==", "password": "cA=="}
+    world.kube.put(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "smoke", "namespace": "shop"}, "data": secret}
+    )
+    assert world.switch(policy={**POLICY, "login": LOGIN})["released"]
 
 
 def test_a_rollout_that_fails_says_what_served(world):
