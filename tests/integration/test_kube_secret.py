@@ -30,3 +30,11 @@ def test_foretold_done_repeated(task, kubectl, wanted):
     assert foretold["plan"] == done["plan"]
     keys = kubectl(f"get secret login -n {NAMESPACE} -o json")["data"]
     assert set(keys) == {*wanted["data"], *wanted.get("secret_data", {})}
+
+
+def test_what_is_no_longer_given_goes_and_the_version_is_foretold(task, kubectl):
+    fewer = {"name": "login", "namespace": NAMESPACE, "data": {"password": {"generate": 24}}}
+    foretold = task("kube_secret", check=True, **fewer)
+    done = task("kube_secret", **fewer)
+    assert (foretold["changed"], foretold["version"]) == (True, done["version"])
+    assert set(kubectl(f"get secret login -n {NAMESPACE} -o json")["data"]) == {"password"}
