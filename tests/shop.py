@@ -55,7 +55,7 @@ class Shop(Application):
 
     def __init__(self, task, node, kubectl, references, app, playbook, http, folder):
         entry = {
-            "image": {"reference": references["initial"]},
+            "image": {"reference": next(iter(references.values()))},
             "django": {"settings": "config.settings"},
             "database": {"cluster": "apps-pg"},
             "smoke": [{"path": "/", "title": "Shop"}],
@@ -80,7 +80,7 @@ class Shop(Application):
 
 @contextmanager
 def shop_with(app, task, node, kubectl, playbook, lab, folder, *images):
-    """The images, and the application's entry; everything is removed again."""
+    """The images, and the application's entry, which names the first of them; everything is removed again."""
     references = push(task, node, *images)
     http = Http(ca_file=lab["ca_file"], address=lab["node_address"])
     shop = Shop(task, node, kubectl, references, app, playbook, http, folder)
