@@ -126,6 +126,7 @@ def tenders(task, node, kubectl, playbook, lab, tmp_path_factory):
         yield tenders
     finally:
         removed = tenders.play("remove", "-e", "drop_data=true")
+        task("valkey_user", app=APP, namespace=APP, state="absent")
         node(f"rm -rf {TREE}")
     assert removed.rc == 0, removed.messages
 
@@ -197,5 +198,6 @@ def test_a_private_application_answers_in_the_cluster_only(tenders, node, kubect
     assert run.rc == 0, run.messages
     assert kubectl(f"get ingress,certificate -n {APP} -o name") == ""
     address = kubectl(f"get service -n {APP} {APP} -o jsonpath={{.spec.clusterIP}}")
-    ask = f"curl -s -o /dev/null -w %{{http_code}} -H 'Host: {APP}.{APP}' http://{address}/health/"
-    assert node(ask) == "200"
+    ask = f"r.Request('http://{address}/health/', headers={{'Host': '{APP}.{APP}'}})"
+    code = f"import urllib.request as r; print(r.urlopen({ask}, timeout=10).status)"
+    assert node("python3 -", code.encode()).strip() == "200"
