@@ -31,7 +31,7 @@ options:
         description: The commit, or the reference of a prebuilt image.
         type: str
       database:
-        description: Its database cluster, with C(namespace), C(cluster) and C(owner).
+        description: Its database, with C(namespace) and C(cluster) of its cluster, C(owner) and C(name).
         type: dict
       pull_secret:
         description: The Secret whose copy pulls its image, with C(namespace) and C(name).
@@ -64,7 +64,7 @@ options:
         description: The commit, or the reference of a prebuilt image.
         type: str
       database:
-        description: Its database cluster, with C(namespace), C(cluster) and C(owner).
+        description: Its database, with C(namespace) and C(cluster) of its cluster, C(owner) and C(name).
         type: dict
       pull_secret:
         description: The Secret whose copy pulls its image, with C(namespace) and C(name).

@@ -9,8 +9,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
+
+from ansible_collections.railiance.stack.plugins.module_utils._ready import pod_problems
 
 Object = dict[str, Any]
 
@@ -19,6 +21,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "nodes": ("v1", "Node"),
     "deployments": ("apps/v1", "Deployment"),
     "statefulsets": ("apps/v1", "StatefulSet"),
+    "pods": ("v1", "Pod"),
     "cronjobs": ("batch/v1", "CronJob"),
     "ingresses": ("networking.k8s.io/v1", "Ingress"),
     "issuers": ("cert-manager.io/v1", "ClusterIssuer"),
@@ -29,6 +32,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "argo_applications": ("argoproj.io/v1alpha1", "Application"),
 }
 HEALTHY_CLUSTER = "Cluster in healthy state"
+INSTANCE = "app.kubernetes.io/instance"
 
 
 class Lister(Protocol):
@@ -84,6 +88,19 @@ def checks(picture: Picture, apps: list[dict[str, str]]) -> list[Check]:
     ]
 
 
+def checks_of(picture: Picture, app: dict[str, str]) -> list[Check]:
+    """What one application needs to serve: its own objects and the database clusters it is in; no neighbour's.
+
+    :param app: ``name`` and ``namespace``.
+    """
+    own = [database for database in picture["databases"] if _instance(database) == app["name"]]
+    used = {(_namespace(one), ((one.get("spec") or {}).get("cluster") or {}).get("name")) for one in own}
+    return [
+        *(_cluster(cluster) for cluster in picture["clusters"] if (_namespace(cluster), _name(cluster)) in used),
+        *_application(picture, app["name"], app["namespace"]),
+    ]
+
+
 def healthy(found: Iterable[Check]) -> bool:
     return all(check.ok for check in found if check.required)
 
@@ -127,21 +144,22 @@ def _issuers(picture: Picture) -> list[Check]:
 
 def _platform(picture: Picture) -> list[Check]:
     found = [_workload("S3", "Deployment", d) for d in picture["deployments"] if _namespace(d) == "cnpg-system"]
-    for cluster in picture["clusters"]:
-        status = cluster.get("status") or {}
-        phase = str(status.get("phase") or "no status yet")
-        ready, wanted = status.get("readyInstances") or 0, (cluster.get("spec") or {}).get("instances") or 1
-        found.append(
-            _check(
-                "S3",
-                f"Cluster {_path(cluster)}",
-                phase == HEALTHY_CLUSTER and ready == wanted,
-                f"{phase}, {ready}/{wanted} instances",
-                f"kubectl -n {_namespace(cluster)} describe cluster {_name(cluster)}",
-            )
-        )
+    found.extend(_cluster(cluster) for cluster in picture["clusters"])
     found.extend(_workload("S3", "StatefulSet", s) for s in picture["statefulsets"] if _namespace(s) == "platform")
     return found
+
+
+def _cluster(cluster: Object) -> Check:
+    status = cluster.get("status") or {}
+    phase = str(status.get("phase") or "no status yet")
+    ready, wanted = status.get("readyInstances") or 0, (cluster.get("spec") or {}).get("instances") or 1
+    return _check(
+        "S3",
+        f"Cluster {_path(cluster)}",
+        phase == HEALTHY_CLUSTER and ready == wanted,
+        f"{phase}, {ready}/{wanted} instances",
+        f"kubectl -n {_namespace(cluster)} describe cluster {_name(cluster)}",
+    )
 
 
 def _argocd(picture: Picture) -> list[Check]:
@@ -164,7 +182,7 @@ def _application(picture: Picture, name: str, namespace: str) -> list[Check]:
     found = [*_served(picture, name, namespace), *_schedules(picture, name, namespace)]
     for kind, key in (("DatabaseRole", "database_roles"), ("Database", "databases")):
         for obj in picture[key]:
-            if (_meta(obj).get("labels") or {}).get("app.kubernetes.io/instance") != name:
+            if _instance(obj) != name:
                 continue
             status = obj.get("status") or {}
             found.append(
@@ -183,9 +201,7 @@ def _schedules(picture: Picture, name: str, namespace: str) -> list[Check]:
     """What became of the last run of each scheduled command."""
     found = []
     for cronjob in picture["cronjobs"]:
-        if (_meta(cronjob).get("labels") or {}).get("app.kubernetes.io/instance") != name:
-            continue
-        if _namespace(cronjob) == namespace:
+        if (_instance(cronjob), _namespace(cronjob)) == (name, namespace):
             ok, detail = _last_run(cronjob)
             hint = f"kubectl -n {namespace} logs -l app.kubernetes.io/name={_name(cronjob)}"
             found.append(_check("S5", f"CronJob {_path(cronjob)}", ok, detail, hint))
@@ -211,19 +227,38 @@ def _served(picture: Picture, name: str, namespace: str) -> list[Check]:
     deployment = next((d for d in picture["deployments"] if (_name(d), _namespace(d)) == (name, namespace)), None)
     if deployment is None:
         return [Check("S5", f"Deployment {namespace}/{name}", False, "does not exist", "run the playbook s5_apps")]
-    found = [_workload("S5", "Deployment", deployment)]
-    found.extend(
-        _condition(
-            "S5", f"Certificate {_path(c)}", c, "Ready", f"kubectl -n {namespace} describe certificate {_name(c)}"
-        )
-        for c in picture["certificates"]
-        if _namespace(c) == namespace
-    )
-    for ingress in picture["ingresses"]:
-        if _namespace(ingress) == namespace:
-            hosts = [rule.get("host") or "*" for rule in (ingress.get("spec") or {}).get("rules") or []]
-            found.append(Check("S5", f"Ingress {_path(ingress)}", True, ", ".join(hosts)))
+    found = [_with_pods(_workload("S5", "Deployment", deployment), picture["pods"], deployment)]
+    # Two applications may share a namespace; what nobody labelled counts for whoever is in it.
+    there = {
+        key: [obj for obj in picture[key] if _namespace(obj) == namespace and _instance(obj) in ("", name)]
+        for key in ("certificates", "ingresses")
+    }
+    for certificate in there["certificates"]:
+        hint = f"kubectl -n {namespace} describe certificate {_name(certificate)}"
+        check = _condition("S5", f"Certificate {_path(certificate)}", certificate, "Ready", hint)
+        until = (certificate.get("status") or {}).get("notAfter")
+        found.append(replace(check, detail=f"{check.detail}, valid until {until}") if until else check)
+    for ingress in there["ingresses"]:
+        hosts = [rule.get("host") or "*" for rule in (ingress.get("spec") or {}).get("rules") or []]
+        found.append(Check("S5", f"Ingress {_path(ingress)}", True, ", ".join(hosts)))
     return found
+
+
+def _with_pods(check: Check, pods: list[Object], workload: Object) -> Check:
+    """The check of a workload with what its pods say: how often they were started again, and what is wrong."""
+    labels = ((workload.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    own = [
+        pod
+        for pod in pods
+        if labels
+        and _namespace(pod) == _namespace(workload)
+        and labels.items() <= (_meta(pod).get("labels") or {}).items()
+    ]
+    statuses = [one for pod in own for one in (pod.get("status") or {}).get("containerStatuses") or []]
+    restarts = sum(one.get("restartCount") or 0 for one in statuses)
+    words = [f"started again {restarts} times"] if restarts else []
+    words.extend(problem for pod in own for problem in pod_problems(pod))
+    return replace(check, detail="; ".join([check.detail, *words]))
 
 
 def _other_certificates(picture: Picture, ours: set[str]) -> list[Check]:
@@ -232,7 +267,7 @@ def _other_certificates(picture: Picture, ours: set[str]) -> list[Check]:
         for c in picture["certificates"]
         if _namespace(c) not in ours
     ]
-    return [Check(**{**asdict(check), "required": False}) for check in found if not check.ok]
+    return [replace(check, required=False) for check in found if not check.ok]
 
 
 # -- objects ---------------------------------------------------------------------------------------------------
@@ -265,6 +300,10 @@ def _condition(layer: str, name: str, obj: Object, condition: str, hint: str) ->
 
 def _meta(obj: Object) -> Object:
     return dict(obj.get("metadata") or {})
+
+
+def _instance(obj: Object) -> str:
+    return str((_meta(obj).get("labels") or {}).get(INSTANCE) or "")
 
 
 def _name(obj: Object) -> str:

@@ -53,6 +53,10 @@ KINDS: tuple[tuple[str, str], ...] = (
     ("postgresql.cnpg.io/v1", "DatabaseRole"),
 )
 
+#: Of these, what holds data, and what mounts volumes.
+_DATA = ("Database", "PersistentVolumeClaim")
+_WORKLOADS = ("Deployment", "StatefulSet", "CronJob")
+
 #: An application in the options of a module; no_log=False: it names a Secret.
 APP_SPEC: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -73,6 +77,7 @@ class Wanted:
     :param version: the commit, or the reference of a prebuilt image.
     :param cluster: namespace and name of its database cluster.
     :param owner: its role in that cluster.
+    :param database: its database there; empty when only the cluster is known.
     :param pull_secret: namespace and name of the Secret whose copy pulls its image.
     :param ingress_class: the class asked for, empty for the cluster's own; ``None`` for what is not exposed.
     """
@@ -83,6 +88,7 @@ class Wanted:
     version: str = ""
     cluster: tuple[str, str] | None = None
     owner: str = ""
+    database: str = ""
     pull_secret: tuple[str, str] | None = None
     ingress_class: str | None = None
 
@@ -96,6 +102,7 @@ class Wanted:
             version=params.get("version") or "",
             cluster=(database["namespace"], database["cluster"]) if database else None,
             owner=(database or {}).get("owner") or params["name"].replace("-", "_"),
+            database=(database or {}).get("name") or "",
             pull_secret=(pull["namespace"], pull["name"]) if pull else None,
             ingress_class=params.get("ingress_class"),
         )
@@ -241,6 +248,35 @@ class Look:
         known = set(names)
         return [{"name": app, "namespace": place} for place, app in sorted(self._releases) if app not in known]
 
+    def kept(self, apps: Sequence[Wanted]) -> list[dict[str, str]]:
+        """Databases and volumes that nothing asks for: of removed applications, or of former entries.
+
+        :param apps: every application with an entry.
+        :returns: ``kind``, ``name``, ``namespace``, ``app`` and ``why``.
+        """
+        entries = {app.name: app for app in apps}
+        return [
+            {"kind": ref.kind, "name": ref.name, "namespace": str(ref.namespace), "app": app, "why": why}
+            for app, objects in sorted(self._objects.items())
+            for obj in objects
+            if obj["kind"] in _DATA and (why := self._unwanted(obj, app, entries.get(app)))
+            for ref in [Ref.of(obj)]
+        ]
+
+    def _unwanted(self, obj: Object, app: str, wanted: Wanted | None) -> str:
+        """Why an object that holds data is no longer needed; empty when it is."""
+        if not any(name == app for dummy, name in self._releases):
+            # Data without a release is what a removal left; with an entry the next release finds it again.
+            return "" if wanted else "it was kept when the application was removed"
+        if obj["kind"] == "Database":
+            spec = obj["spec"]
+            place = (obj["metadata"]["namespace"], spec["cluster"]["name"])
+            named = wanted is None or (wanted.cluster == place and wanted.database in ("", spec["name"]))
+            return "" if named else "its entry names another database, or none"
+        workloads = [one for one in self._objects.get(app, []) if one["kind"] in _WORKLOADS]
+        mounted = any(obj["metadata"]["name"] in _claims(one) for one in workloads)
+        return "" if mounted or not workloads else "none of its pods mounts it"
+
 
 def drifted(kube: Kube, release: Release) -> list[str]:
     """Objects of the release that differ from it now: asked of the server."""
@@ -250,6 +286,15 @@ def drifted(kube: Kube, release: Release) -> list[str]:
         if live is None or comparable(live) != comparable(kube.apply(obj, dry_run=True)):
             found.append(f"{Ref.of(obj)} differs from the release")
     return found
+
+
+def _claims(workload: Object) -> set[str]:
+    """The volumes that the pods of a workload mount."""
+    spec = workload.get("spec") or {}
+    template = ((spec.get("jobTemplate") or {}).get("spec") or spec).get("template") or {}
+    volumes = (template.get("spec") or {}).get("volumes") or []
+    found = [(volume.get("persistentVolumeClaim") or {}).get("claimName") for volume in volumes]
+    return {name for name in found if name}
 
 
 # -- the record ------------------------------------------------------------------------------------------------
@@ -277,22 +322,41 @@ def record_of(release: Release) -> Record:
     )
 
 
+def summary(release: Release) -> dict[str, Any]:
+    """One revision for a reader."""
+    record = record_of(release)
+    return {
+        "revision": release.revision,
+        "status": release.status,
+        "at": release.changed_at,
+        "description": release.description,
+        "commit": record.commit,
+        "image": record.image,
+        "complete": is_complete(release),
+    }
+
+
+def is_complete(release: Release) -> bool:
+    """Whether its last step has said so."""
+    return release.labels.get(STATE_LABEL, UNSET) != UNSET
+
+
 def history(releases: Sequence[Release]) -> list[dict[str, Any]]:
     """The revisions for a reader and for a rollback, newest first."""
-    return [
-        {
-            "revision": release.revision,
-            "status": release.status,
-            "at": release.changed_at,
-            "description": release.description,
-            "commit": record_of(release).commit,
-            "image": record_of(release).image,
-            "schema": record_of(release).schema,
-            "restore_point": record_of(release).restore_point,
-            "complete": release.labels.get(STATE_LABEL, UNSET) != UNSET,
-        }
-        for release in releases
-    ]
+    found = []
+    for release, before in zip(releases, [*releases[1:], None], strict=True):
+        record, earlier = record_of(release), record_of(before).schema if before else {}
+        found.append(
+            {
+                **summary(release),
+                "schema": record.schema,
+                "migrations": sorted(
+                    f"{app}.{last}" for app, last in record.schema.items() if before and earlier.get(app) != last
+                ),
+                "restore_point": record.restore_point,
+            }
+        )
+    return found
 
 
 # -- pure helpers ----------------------------------------------------------------------------------------------

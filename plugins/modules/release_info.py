@@ -14,7 +14,8 @@ description:
     M(railiance.stack.release_record) noted on each Helm release.
   - An application is converged when its entry asks for the version and settings that were released, and every object is
     as that run left it and is ready. Any change of an object, of its labels, or of a Secret's value shows.
-  - Names the applications that were released once and that no entry names any more.
+  - Names the applications that were released once and that no entry names any more, and the databases and volumes that
+    hold data which nothing asks for.
 author:
   - The railiance.stack authors (@railiance)
 extends_documentation_fragment:
@@ -63,6 +64,68 @@ reasons:
   returned: success
   type: dict
   sample: {"vergabe-teilnahme": its settings, or the role, changed}
+releases:
+  description: Of each of O(apps) what serves, in their order.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the application.
+      returned: always
+      type: str
+    namespace:
+      description: Its namespace.
+      returned: always
+      type: str
+    revision:
+      description: Number of its newest Helm revision, 0 when it was never released; nothing more is returned then.
+      returned: always
+      type: int
+    status:
+      description: What Helm says of it.
+      returned: released
+      type: str
+    at:
+      description: Since when.
+      returned: released
+      type: str
+    commit:
+      description: The commit that was released, empty for an image from elsewhere.
+      returned: released
+      type: str
+    image:
+      description: The image with its digest.
+      returned: released
+      type: str
+    complete:
+      description: Whether its last step was done.
+      returned: released
+      type: bool
+    description:
+      description: What it is, in words.
+      returned: released
+      type: str
+    pending:
+      description: Why a deployment would release it; empty when nothing is to do.
+      returned: always
+      type: str
+kept:
+  description: Databases and volumes that nothing asks for.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - kind: Database
+      name: apps-pg-shop
+      namespace: databases
+      app: shop
+      why: it was kept when the application was removed
+table:
+  description: All of it for a person, one line each.
+  returned: success
+  type: list
+  elements: str
 orphans:
   description: Releases in the cluster that no entry of O(apps) names, C(name) and C(namespace).
   returned: success
@@ -81,6 +144,7 @@ history:
       commit: 0d1c5f7a9f3b2e64c8d7a6b5e4f3029181706f5e
       image: gitea.example.org/apps/vergabe-teilnahme@sha256:3fc9b689
       schema: {ausschreibungen: 0004_entscheidung_bis_vorbelegen}
+      migrations: [ausschreibungen.0004_entscheidung_bis_vorbelegen]
       restore_point: {}
       complete: true
 """
@@ -88,7 +152,14 @@ history:
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, run_cluster_module
-from ansible_collections.railiance.stack.plugins.module_utils._release import APP_SPEC, Look, Wanted, history
+from ansible_collections.railiance.stack.plugins.module_utils._release import (
+    APP_SPEC,
+    Look,
+    Wanted,
+    history,
+    summary,
+)
+from ansible_collections.railiance.stack.plugins.module_utils._release_table import table
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "apps": {"type": "list", "elements": "dict", "default": [], "options": APP_SPEC},
@@ -105,12 +176,21 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
         "converged": [name for name, verdict in verdicts.items() if verdict.converged],
         "same_settings": [name for name, verdict in verdicts.items() if verdict.same_settings],
         "reasons": {name: verdict.reason for name, verdict in verdicts.items() if verdict.reason},
+        "releases": [_served(look, app, verdicts[app.name].reason) for app in apps],
         "orphans": look.orphans(app.name for app in apps),
+        "kept": look.kept(apps),
     }
     if name := module.params["history_of"]:
         namespace = next((app.namespace for app in apps if app.name == name), None) or look.namespace_of(name)
         result["history"] = history(look.releases(namespace, name))
+    result["table"] = table(result, name or "")
     return result
+
+
+def _served(look: Look, app: Wanted, pending: str) -> dict[str, Any]:
+    newest = look.newest(app.namespace, app.name)
+    found = summary(newest) if newest else {"revision": 0}
+    return {"name": app.name, "namespace": app.namespace, **found, "pending": pending}
 
 
 def main() -> None:

@@ -67,6 +67,12 @@ restore_points:
       tables: {public.shop_item: 1200}
       recipients: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p]
       problem: ""
+table:
+  description: The same for a person, one line each.
+  returned: success
+  type: list
+  elements: str
+  sample: ["restore point vergabe-teilnahme-20261121T105049Z-4f2c1a  2026-11-21T10:50:49Z  48 KiB  before a migration"]
 apps:
   description: Of each application, how many there are, what they take and how old the newest is, in seconds.
   returned: success
@@ -97,7 +103,14 @@ def look(module: Any, now: float | None = None) -> Work:
         entry = apps.setdefault(point["app"], {"count": 0, "size": 0, "newest_age": point["age"]})
         entry["count"] += 1
         entry["size"] += point["size"]
-    return Work(Plan(), {"restore_points": points, "apps": apps})
+    return Work(Plan(), {"restore_points": points, "apps": apps, "table": [_line(point) for point in points]})
+
+
+def _line(point: dict[str, Any]) -> str:
+    problem = f"cannot be used: {point['problem']}" if point["problem"] else ""
+    size = f"{-(-point['size'] // 1024)} KiB"
+    words = [f"restore point {point['name']}", point["created"], size, point["reason"], problem]
+    return "  ".join(word for word in words if word)
 
 
 def main() -> None:

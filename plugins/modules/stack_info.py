@@ -39,6 +39,11 @@ options:
       namespace:
         description: Its namespace; the name when not given.
         type: str
+  only:
+    description:
+      - Name of one of O(apps). Only its objects and the database clusters it uses are looked at, so that no neighbour
+        counts.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -48,6 +53,13 @@ EXAMPLES = r"""
     apps:
       - name: vergabe-teilnahme
   register: stack
+
+- name: Look at one application
+  railiance.stack.stack_info:
+    apps:
+      - name: vergabe-teilnahme
+      - name: state-hub
+    only: state-hub
 """
 
 RETURN = r"""
@@ -77,13 +89,21 @@ table:
 
 from typing import Any
 
+from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, run_cluster_module
-from ansible_collections.railiance.stack.plugins.module_utils._picture import checks, healthy, table, take
+from ansible_collections.railiance.stack.plugins.module_utils._picture import checks, checks_of, healthy, table, take
 
 
 def work(module: Any, kube: Kube) -> dict[str, Any]:
     apps = [{"name": app["name"], "namespace": app["namespace"] or app["name"]} for app in module.params["apps"]]
-    found = checks(take(kube), apps)
+    only = module.params["only"]
+    if only and only not in (names := [app["name"] for app in apps]):
+        raise StackError(
+            f"There is no application {only} among the given ones.",
+            f"There are: {', '.join(sorted(names)) or 'none'}.",
+        )
+    picture = take(kube)
+    found = checks_of(picture, next(app for app in apps if app["name"] == only)) if only else checks(picture, apps)
     return {
         "changed": False,
         "healthy": healthy(found),
@@ -100,7 +120,8 @@ def main() -> None:
                 "elements": "dict",
                 "default": [],
                 "options": {"name": {"type": "str", "required": True}, "namespace": {"type": "str"}},
-            }
+            },
+            "only": {"type": "str"},
         },
         work,
     )

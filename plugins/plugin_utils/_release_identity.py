@@ -43,6 +43,7 @@ def identity(app: Mapping[str, Any], settings: Mapping[str, Any], collection: Pa
             "cluster": str(database.get("cluster") or "apps-pg"),
             "namespace": "databases",
             "owner": str(database.get("owner") or name),
+            "name": str(name),
         }
     if private:
         asked["pull_secret"] = {key: str(settings["pull_secret"][key]) for key in ("namespace", "name")}

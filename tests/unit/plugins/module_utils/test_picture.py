@@ -1,7 +1,17 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.railiance.stack.plugins.module_utils._picture import KINDS, checks, healthy, table, take
+from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
+from ansible_collections.railiance.stack.plugins.module_utils._picture import (
+    KINDS,
+    checks,
+    checks_of,
+    healthy,
+    table,
+    take,
+)
+from ansible_collections.railiance.stack.plugins.modules.stack_info import work
+from unit.fakes import FakeModule
 
 
 class Cluster:
@@ -156,3 +166,70 @@ def test_the_last_run_of_a_schedule_is_seen(obj, ok, detail):
     [check] = [one for one in found if one.name == "CronJob shop/shop-tidy"]
     assert (check.ok, check.detail) == (ok, f"{detail} (17 3 * * *)")
     assert healthy(found) is ok
+
+
+def of_shop(objects):
+    return checks_of(take(Cluster(objects)), APPS[0])
+
+
+def test_one_application_is_looked_at_without_its_neighbours():
+    objects = world()
+    objects["Deployment"].append(workload("other", "other", ready=0))
+    objects["Node"] = []
+    objects["Database"][0]["spec"] = {"cluster": {"name": "apps-pg"}}
+    objects["Cluster"].append({"metadata": {"name": "gitea-db", "namespace": "databases"}})
+    found = of_shop(objects)
+    assert healthy(found)
+    assert [c.name for c in found] == [
+        "Cluster databases/apps-pg",
+        "Deployment shop/shop",
+        "Certificate shop/shop-tls",
+        "Ingress shop/shop",
+        "Database databases/shop",
+    ]
+    objects["Cluster"][0]["status"]["readyInstances"] = 0
+    assert not healthy(of_shop(objects))
+
+
+def test_what_another_application_has_in_the_same_namespace_is_not_its_own():
+    objects = world()
+    labels = {"app.kubernetes.io/instance": "other"}
+    strange = {"metadata": {"name": "other-tls", "namespace": "shop", "labels": labels}, "status": condition(False)}
+    objects["Certificate"].append(strange)
+    assert healthy(of_shop(objects))
+
+
+def test_a_certificate_says_until_when_it_is_valid():
+    objects = world()
+    objects["Certificate"][0]["status"]["notAfter"] = "2027-02-20T10:00:00Z"
+    [check] = [c for c in of_shop(objects) if c.name.startswith("Certificate")]
+    assert check.detail == "Ready, valid until 2027-02-20T10:00:00Z"
+
+
+def test_a_crashing_pod_says_why():
+    objects = world()
+    labels = {"app.kubernetes.io/name": "shop"}
+    objects["Deployment"][2] = workload("shop", "shop", ready=0)
+    objects["Deployment"][2]["spec"]["selector"] = {"matchLabels": labels}
+    container = {
+        "name": "app",
+        "restartCount": 4,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+    }
+    pod = {"metadata": {"name": "shop-1", "namespace": "shop", "labels": {**labels, "a": "b"}}}
+    objects["Pod"] = [
+        {**pod, "status": {"containerStatuses": [container]}},
+        {"metadata": {"name": "x", "namespace": "y", "labels": labels}, "status": {"containerStatuses": [container]}},
+    ]
+    assert [c.detail for c in of_shop(objects) if not c.ok] == [
+        "0/1 ready; started again 4 times; Pod shop-1, container app: CrashLoopBackOff;"
+        " Pod shop-1, container app: ended with 137 (OOMKilled)"
+    ]
+
+
+def test_an_application_that_nobody_named_is_refused_with_those_that_were():
+    module = FakeModule(apps=[{"name": "shop", "namespace": None}], only="sohp")
+    with pytest.raises(StackError, match="There is no application sohp among the given ones") as caught:
+        work(module, Cluster(world()))
+    assert caught.value.hint == "There are: shop."

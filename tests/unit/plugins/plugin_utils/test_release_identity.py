@@ -24,7 +24,7 @@ def test_an_entry_becomes_what_the_look_compares():
         "name": "shop-app",
         "namespace": "shop-app",
         "version": "a" * 40,
-        "database": {"cluster": "apps-pg", "namespace": "databases", "owner": "shop_app"},
+        "database": {"cluster": "apps-pg", "namespace": "databases", "owner": "shop_app", "name": "shop_app"},
         "pull_secret": {"namespace": "gitea", "name": "gitea-pull"},
         "ingress_class": "",
     }
