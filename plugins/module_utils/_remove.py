@@ -14,6 +14,9 @@ from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube,
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Step
 from ansible_collections.railiance.stack.plugins.module_utils._release import INSTANCE, Look, Wanted
 
+#: What the playbook superuser puts there for the moment of its run; a run that was killed leaves it.
+_SUPERUSER = "superuser"
+
 #: Goes first: nobody is sent to an application that is being taken apart.
 _OUTSIDE = ("Ingress",)
 #: Goes with the application, data or not.
@@ -39,6 +42,8 @@ def check_known(look: Look, app: str, entries: Sequence[str]) -> None:
 
 def deletions(kube: Kube, wanted: Wanted, found: Sequence[Object], drop_data: bool) -> tuple[list[Step], list[Step]]:
     """What goes before the Helm release, and what goes after it."""
+    left = kube.get(Ref("v1", "Secret", f"{wanted.name}-{_SUPERUSER}", wanted.namespace)) if drop_data else None
+    found = [*found, *([left] if left else [])]
     kinds = (*_SERVING, *(_DATA if drop_data else ()))
     outside = [obj for kind in _OUTSIDE for obj in found if obj["kind"] == kind]
     inside = [obj for kind in kinds for obj in found if obj["kind"] == kind]

@@ -9,6 +9,7 @@ configuration an application, with the password's hash; Valkey reads it when it 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 
@@ -33,6 +34,13 @@ _CLIENT = [
     "-c",
     "REDISCLI_AUTH=$(cat /run/secrets/valkey/password); export REDISCLI_AUTH; exec valkey-cli -h 127.0.0.1",
 ]
+#: Gives the keys of a pattern to a command, a few thousand of all keys a call; answers with the cursor and a count.
+_SOME_KEYS = (
+    "local cursor, found = ARGV[1], 0; for i = 1, 20 do"
+    " local page = redis.call('SCAN', cursor, 'MATCH', ARGV[2], 'COUNT', 500); cursor = page[1];"
+    " if #page[2] > 0 then found = found + redis.call(ARGV[3], unpack(page[2])) end;"
+    " if cursor == '0' then break end; end; return {cursor, found}"
+)
 
 
 @dataclass(frozen=True)
@@ -102,28 +110,45 @@ def plan_user(kube: Kube, user: User, *, predict: bool = False) -> tuple[Plan, s
     return plan, version
 
 
-def plan_removal(kube: Kube, user: User) -> Plan:
-    """The user goes; what it wrote stays until it expires or is deleted."""
-    plan = Plan()
-    users = kube.get(user.users)
-    if users is not None and user.app in (users.get("data") or {}):
+def plan_removal(kube: Kube, user: User, *, drop_data: bool = False) -> Plan:
+    """The user goes; what it wrote goes with ``drop_data`` only.
 
-        def forget() -> None:
+    The line for the next start goes last: a run that is cut off is taken up by the next one.
+    """
+    plan = Plan()
+    users, secret = kube.get(user.users), kube.get(user.secret)
+    named = user.app in ((users or {}).get("data") or {})
+    stateful_set = kube.get(_stateful_set(user)) if named or secret is not None or drop_data else None
+    # Another owner's Valkey never had a user of ours.
+    if stateful_set is not None and _reads(stateful_set, user):
+        pod = _pod(kube, user)
+        where = f"of Valkey {'/'.join(user.valkey)}"
+        if _rules_now(kube, user, pod) is not None:
+            forget = functools.partial(_ask, kube, user, pod, f"ACL DELUSER {user.app}")
+            plan.add(Step("delete", f"user {user.app} {where}", do=forget))
+        for database in sorted({0, user.database}) if drop_data else ():
+            if _each_key(kube, user, pod, database, "EXISTS"):
+                unlink = functools.partial(_each_key, kube, user, pod, database, "UNLINK")
+                plan.add(Step("delete", f"keys {user.prefix}* in database {database} {where}", do=unlink))
+    if secret is not None:
+        plan.add(Step("delete", str(user.secret), do=lambda: kube.delete(user.secret)))
+    if named:
+
+        def forget_line() -> None:
             kube.patch(user.users, {"data": {user.app: None}})
 
-        plan.add(Step("update", str(user.users), {"user": user.app}, {"user": None}, forget))
-    if kube.get(user.secret) is not None:
-        plan.add(Step("delete", str(user.secret), do=lambda: kube.delete(user.secret)))
-    if kube.get(_stateful_set(user)) is not None:
-        pod = _pod(kube, user)
-        if _rules_now(kube, user, pod) is not None:
-            target = f"user {user.app} of Valkey {'/'.join(user.valkey)}"
-            plan.add(Step("delete", target, do=lambda: _ask(kube, user, pod, f"ACL DELUSER {user.app}")))
+        plan.add(Step("update", str(user.users), {"user": user.app}, {"user": None}, forget_line))
     return plan
 
 
 def _stateful_set(user: User) -> Ref:
     return Ref("apps/v1", "StatefulSet", user.valkey[1], user.valkey[0])
+
+
+def _reads(stateful_set: Object, user: User) -> bool:
+    """Whether this Valkey has its users from the Secret."""
+    volumes = stateful_set["spec"]["template"]["spec"].get("volumes") or []
+    return any((one.get("secret") or {}).get("secretName") == user.users.name for one in volumes)
 
 
 def _pod(kube: Kube, user: User) -> Object:
@@ -135,8 +160,7 @@ def _pod(kube: Kube, user: User) -> Object:
     found = kube.get(ref)
     if found is None:
         raise StackError(f"{ref} does not exist.", "Run the playbook s3_platform, which installs Valkey.")
-    volumes = found["spec"]["template"]["spec"].get("volumes") or []
-    if not any((one.get("secret") or {}).get("secretName") == user.users.name for one in volumes):
+    if not _reads(found, user):
         raise NeedsOperator(
             f"{ref} does not read users from {user.users}: it is another owner's, or older than this collection.",
             "Run the playbook s3_platform. Where another owner installed it: make a user there, and give its address to"
@@ -158,6 +182,24 @@ def _rules_now(kube: Kube, user: User, pod: Object) -> list[str] | None:
             # The one word that the server adds.
             return [word for word in words[2:] if word != "sanitize-payload"]
     return None
+
+
+def _each_key(kube: Kube, user: User, pod: Object, database: int, command: str) -> int:
+    """Give every key of the user to a command that counts: ``EXISTS`` or ``UNLINK``. Looks at part of them at a time,
+    so that others get their turn."""
+    cursor, found = "0", 0
+    while True:
+        asked = f'SELECT {database}\nEVAL "{_SOME_KEYS}" 0 {cursor} {user.prefix}* {command}'
+        answer = _ask(kube, user, pod, asked).split()
+        if len(answer) < 3 or not (answer[1].isdigit() and answer[2].isdigit()):
+            raise StackError(
+                f"Valkey {'/'.join(user.valkey)} could not go through the keys {user.prefix}* of database {database}: "
+                f"{' '.join(answer)[:200]}.",
+                "Look at its log.",
+            )
+        cursor, found = answer[1], found + int(answer[2])
+        if cursor == "0":
+            return found
 
 
 def _ask(kube: Kube, user: User, pod: Object, command: str) -> str:

@@ -53,10 +53,14 @@ options:
     type: dict
     default: {}
   state:
-    description: Whether the user is there. V(absent) removes user and Secret, not the keys.
+    description: Whether the user is there. V(absent) removes user and Secret, the keys only with O(drop_data).
     type: str
     choices: [present, absent]
     default: present
+  drop_data:
+    description: With O(state=absent), also delete the application's keys, in O(database) and in database 0.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -64,6 +68,13 @@ EXAMPLES = r"""
   railiance.stack.valkey_user:
     kubeconfig: /etc/rancher/k3s/k3s.yaml
     app: vergabe-teilnahme
+
+- name: Take its user and what it wrote away
+  railiance.stack.valkey_user:
+    kubeconfig: /etc/rancher/k3s/k3s.yaml
+    app: vergabe-teilnahme
+    state: absent
+    drop_data: true
 """
 
 RETURN = r"""
@@ -97,6 +108,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "valkey_namespace": {"type": "str", "default": "platform", "no_log": False},
     "labels": {"type": "dict", "default": {}},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "drop_data": {"type": "bool", "default": False},
 }
 
 
@@ -110,7 +122,7 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
         labels=tuple((key, str(value)) for key, value in params["labels"].items()),
     )
     if params["state"] == "absent":
-        plan, version = plan_removal(kube, user), ""
+        plan, version = plan_removal(kube, user, drop_data=params["drop_data"]), ""
     else:
         plan, version = plan_user(kube, user, predict=module.check_mode)
     if not module.check_mode:

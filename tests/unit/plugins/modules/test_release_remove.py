@@ -63,8 +63,14 @@ def test_what_serves_goes_from_the_outside_in_and_data_stays():
 
 def test_data_goes_when_told_so_and_its_values_are_not_shown():
     kube = cluster()
+    # The password of a killed run of the playbook superuser.
+    kube.put(obj("v1", "Secret", "shop-superuser", "shop", labels={}, data={"password": "Y2FuYXJ5"}))
     done, _helm = remove(kube, drop_data=True)
-    assert [step["target"] for step in done["plan"]][-2:] == ["Secret shop/shop-env", "Namespace shop"]
+    assert [step["target"] for step in done["plan"]][-3:] == [
+        "Secret shop/shop-env",
+        "Secret shop/shop-superuser",
+        "Namespace shop",
+    ]
     assert "Y2FuYXJ5" not in repr(done)
 
 

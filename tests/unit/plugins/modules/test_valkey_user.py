@@ -43,6 +43,7 @@ class Valkey(FakeKube):
         ]
         super().__init__(stateful_set, pod, *namespaces)
         self.users = {"default": ["on", "sanitize-payload", "#00", "~*", "&*", "+@all"]}
+        self.keys = {0: set(), 3: set()}
         self.told = []
         self.on_exec = self.answer
 
@@ -50,6 +51,8 @@ class Valkey(FakeKube):
         words = stdin.splitlines()[0].split()
         if words[:2] == ["ACL", "LIST"]:
             return Completed(0, "".join(f"user {name} {' '.join(rules)}\n" for name, rules in self.users.items()), "")
+        if words[0] == "SELECT":
+            return Completed(0, f"OK\n{self.each_key(int(words[1]), stdin.splitlines()[1])}\n", "")
         self.told.append(" ".join(words[:3]))
         if words[:2] == ["ACL", "SETUSER"]:
             rules = [word for word in words[3:] if word != "reset"]
@@ -60,6 +63,17 @@ class Valkey(FakeKube):
             del self.users[words[2]]
             return Completed(0, "1\n", "")
         return Completed(0, f"ERR unknown command {words}\n", "")
+
+    def each_key(self, database, line):
+        """Two pages: the cursor goes from 0 over 7 back to 0."""
+        cursor, pattern, command = line.split()[-3:]
+        keys = sorted(self.keys[database])
+        page = [key for key in (keys[:2] if cursor == "0" else keys[2:]) if key.startswith(pattern[:-1])]
+        if command == "UNLINK":
+            self.told.append(f"UNLINK {database}")
+            page = [key for key in keys if key.startswith(pattern[:-1])] if cursor != "0" else []
+            self.keys[database] -= set(page)
+        return f"{'7' if cursor == '0' else '0'}\n{len(page)}"
 
 
 def test_a_user_is_made_once_and_for_the_next_start_too():
@@ -136,6 +150,47 @@ def test_removal_leaves_other_users():
     assert set(kube.users) == {"default", "other"}
     assert set(kube.objects[USERS]["data"]) == {"other"}
     assert SECRET not in kube.objects
+
+
+def test_removal_takes_the_keys_along_only_when_told_so():
+    kube = Valkey()
+    work(module(), kube)
+    kube.keys = {0: {"other:a"}, 3: {"other:a", "shop:a", "shop:b", "shopping:a"}}
+    work(module(state="absent"), kube)
+    assert "shop:a" in kube.keys[3]
+    foretold = work(module(check_mode=True, state="absent", drop_data=True), kube)
+    assert "shop:a" in kube.keys[3]
+    done = work(module(state="absent", drop_data=True), kube)
+    assert [step["target"] for step in done["plan"]] == ["keys shop:* in database 3 of Valkey platform/valkey"]
+    assert foretold["plan"] == done["plan"]
+    assert kube.keys == {0: {"other:a"}, 3: {"other:a", "shopping:a"}}
+    assert work(module(state="absent", drop_data=True), kube)["changed"] is False
+
+
+def test_an_application_that_never_had_a_user_needs_no_valkey():
+    kube = Valkey(ready="False")
+    assert work(module(state="absent"), kube)["changed"] is False
+    assert kube.commands == []
+    with pytest.raises(StackError, match="has no pod that is ready"):
+        work(module(state="absent", drop_data=True), kube)
+    for none_of_ours in (FakeKube(), Valkey(volumes=[{"name": "data"}])):
+        assert work(module(state="absent", drop_data=True), none_of_ours)["changed"] is False
+
+
+def test_a_removal_that_was_cut_off_is_taken_up():
+    kube = Valkey()
+    work(module(), kube)
+    kube.errors[("delete", SECRET)] = StackError("cut off")
+    with pytest.raises(StackError, match="cut off"):
+        work(module(state="absent"), kube)
+    assert [step["target"] for step in work(module(state="absent"), kube)["plan"]] == [str(SECRET), str(USERS)]
+
+
+def test_keys_that_cannot_be_gone_through_are_named():
+    kube = Valkey()
+    kube.each_key = lambda database, line: "NOPERM no"
+    with pytest.raises(StackError, match=r"could not go through the keys shop:\* of database 0: OK NOPERM no"):
+        work(module(state="absent", drop_data=True), kube)
 
 
 def test_a_valkey_of_somebody_else_needs_the_operator():
