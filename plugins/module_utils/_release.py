@@ -265,15 +265,15 @@ class Look:
 
     def _unwanted(self, obj: Object, app: str, wanted: Wanted | None) -> str:
         """Why an object that holds data is no longer needed; empty when it is."""
+        workloads = [one for one in self._objects.get(app, []) if one["kind"] in _WORKLOADS]
         if not any(name == app for dummy, name in self._releases):
-            # Data without a release is what a removal left; with an entry the next release finds it again.
-            return "" if wanted else "it was kept when the application was removed"
+            # With an entry the next release finds it again; what serves without a release is another part of the stack.
+            return "" if wanted or workloads else "it was kept when the application was removed"
         if obj["kind"] == "Database":
             spec = obj["spec"]
             place = (obj["metadata"]["namespace"], spec["cluster"]["name"])
             named = wanted is None or (wanted.cluster == place and wanted.database in ("", spec["name"]))
             return "" if named else "its entry names another database, or none"
-        workloads = [one for one in self._objects.get(app, []) if one["kind"] in _WORKLOADS]
         mounted = any(obj["metadata"]["name"] in _claims(one) for one in workloads)
         return "" if mounted or not workloads else "none of its pods mounts it"
 

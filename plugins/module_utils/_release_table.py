@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,11 @@ def _version(one: Row) -> str:
     return f"commit {commit[:12]}" if commit else image.rpartition("/")[2].replace("@sha256:", "@")[:60] or "unknown"
 
 
+def _moment(one: Row) -> str:
+    """Helm's time to the second."""
+    return re.sub(r"\.\d+", "", str(one["at"]))
+
+
 def _completeness(one: Row) -> str:
     """Whether the last run got to its end; the description says what the revision is."""
     if one["status"] != "deployed":
@@ -44,7 +50,7 @@ def _in_full(one: Row) -> list[str]:
     return [
         f"serves    {_version(one)}",
         f"image     {one['image']}",
-        f"revision  {one['revision']} since {one['at']}, {_completeness(one)}",
+        f"revision  {one['revision']} since {_moment(one)}, {_completeness(one)}",
         f"deploy    {'would release it: ' + one['pending'] if one['pending'] else 'nothing to do'}",
     ]
 
@@ -52,7 +58,7 @@ def _in_full(one: Row) -> list[str]:
 def _short(one: Row) -> list[str]:
     if not one["revision"]:
         return ["app", one["name"], "never released", ""]
-    state = _completeness(one) if one["status"] != "deployed" or not one["complete"] else f"since {one['at']}"
+    state = _completeness(one) if one["status"] != "deployed" or not one["complete"] else f"since {_moment(one)}"
     return ["app", one["name"], _version(one), f"revision {one['revision']} {state}"]
 
 
@@ -64,7 +70,7 @@ def _revisions(history: Sequence[Row]) -> list[str]:
         words = "serves" if one is history[0] else "can be gone back to" if back else "not complete"
         migrations = f"migrations up to {', '.join(one['migrations'])}" if one["migrations"] else ""
         dump = f"restore point {one['restore_point']['name']}" if one["restore_point"].get("name") else ""
-        rows.append([f"revision {one['revision']}", str(one["at"]), _version(one), words, migrations, dump])
+        rows.append([f"revision {one['revision']}", _moment(one), _version(one), words, migrations, dump])
     return _columns(rows)
 
 

@@ -48,7 +48,7 @@ def deletions(kube: Kube, wanted: Wanted, found: Sequence[Object], drop_data: bo
     outside = [obj for kind in _OUTSIDE for obj in found if obj["kind"] == kind]
     inside = [obj for kind in kinds for obj in found if obj["kind"] == kind]
     namespace = [obj for obj in found if obj["kind"] == "Namespace" and drop_data and _its_own(kube, wanted, obj)]
-    return [_step(kube, obj) for obj in outside], [_step(kube, obj) for obj in (*inside, *namespace)]
+    return [deletion(kube, obj) for obj in outside], [deletion(kube, obj) for obj in (*inside, *namespace)]
 
 
 def _its_own(kube: Kube, wanted: Wanted, namespace: Object) -> bool:
@@ -77,6 +77,7 @@ def databases_of(objects: Sequence[Object]) -> list[dict[str, Any]]:
     ]
 
 
-def _step(kube: Kube, obj: Object) -> Step:
+def deletion(kube: Kube, obj: Object) -> Step:
+    """The step that deletes one object; values of a Secret are not shown."""
     ref = Ref.of(obj)
     return Step("delete", str(ref), masked(comparable(obj), None)[0], do=functools.partial(kube.delete, ref))

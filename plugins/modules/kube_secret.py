@@ -63,6 +63,11 @@ options:
         removed, unless O(data) names it.
     type: dict
     default: {}
+  state:
+    description: Whether the Secret is there. V(absent) deletes it, whoever made it.
+    type: str
+    choices: [present, absent]
+    default: present
 """
 
 EXAMPLES = r"""
@@ -107,6 +112,8 @@ version:
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Ref, run_cluster_module
+from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan
+from ansible_collections.railiance.stack.plugins.module_utils._remove import deletion
 from ansible_collections.railiance.stack.plugins.module_utils._secret import (
     WantedSecret,
     content_version,
@@ -121,6 +128,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "annotations": {"type": "dict", "default": {}},
     "data": {"type": "dict", "default": {}},
     "secret_data": {"type": "dict", "default": {}, "no_log": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
 
 
@@ -134,7 +142,11 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
         {**params["data"], **{key: str(value) for key, value in params["secret_data"].items()}},
         frozenset(params["secret_data"]),
     )
-    plan, version = plan_version(kube, wanted, predict=module.check_mode)
+    if params["state"] == "absent":
+        live = kube.get(wanted.ref)
+        plan, version = Plan([deletion(kube, live)] if live else []), ""
+    else:
+        plan, version = plan_version(kube, wanted, predict=module.check_mode)
     result = {"changed": plan.changed, "plan": plan.describe(), "diff": plan.diff(), "keys": sorted(wanted.data)}
     if module.check_mode:
         return {**result, "version": version}

@@ -231,3 +231,14 @@ def test_check_mode_foretells_the_version():
     foretold = work(module(check_mode=True, secret_data={"a": "2"}), kube)["version"]
     assert foretold not in ("", now)
     assert work(module(secret_data={"a": "2"}), kube)["version"] == foretold
+
+
+def test_a_secret_that_is_to_go_goes_once_and_its_values_are_not_shown():
+    kube = FakeKube(NAMESPACE, secret({"password": "canary"}))
+    foretold = work(module(check_mode=True, state="absent"), kube)
+    assert kube.writes == []
+    done = work(module(state="absent"), kube)
+    assert foretold["plan"] == done["plan"] == [{"action": "delete", "target": "Secret n/s", "note": ""}]
+    assert REF not in kube.objects
+    assert base64.b64encode(b"canary").decode() not in repr(done)
+    assert work(module(state="absent"), kube)["changed"] is False

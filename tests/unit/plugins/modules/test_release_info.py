@@ -113,5 +113,13 @@ def test_data_that_a_removal_kept_is_reported_until_an_entry_names_it():
     assert look(kube, ENTRY)["kept"] == []
 
 
+def test_data_of_what_serves_without_a_release_is_not_reported():
+    kube = cluster()
+    labels = {"app.kubernetes.io/part-of": "railiance-stack", "app.kubernetes.io/instance": "gitea"}
+    kube.put(obj("apps/v1", "Deployment", "gitea", "gitea", labels, spec={}))
+    kube.put(obj("v1", "PersistentVolumeClaim", "gitea-data", "gitea", labels))
+    assert look(kube, ENTRY)["kept"] == []
+
+
 def test_a_release_without_an_entry_is_an_orphan():
     assert look(cluster())["table"] == ["orphan  shop in namespace shop: no entry names it"]
