@@ -65,3 +65,20 @@ def test_what_was_changed_by_hand_is_set_back(task, kubectl):
     mended = task("valkey_user", app=APP)
     assert [step["target"] for step in mended["plan"]] == [f"user {APP} of Valkey platform/valkey"]
     assert task("valkey_user", app=APP)["changed"] is False
+
+
+def test_its_keys_go_only_when_told_so(task, kubectl, as_user):
+    as_user(*(f"SET {APP}:{number} 1" for number in range(1200)), "SELECT 0", f"SET {APP}:elsewhere 1")
+    admin = "REDISCLI_AUTH=$(cat /run/secrets/valkey/password) valkey-cli --no-auth-warning"
+
+    def count():
+        found = kubectl(f"-n platform exec valkey-0 -- sh -c '{admin} -n 3 --scan --pattern {APP}:\\*'")
+        return len(found.split())
+
+    assert task("valkey_user", app=APP, state="absent")["changed"] is True
+    assert count() >= 1200
+    foretold = task("valkey_user", app=APP, state="absent", drop_data=True, check=True)
+    done = task("valkey_user", app=APP, state="absent", drop_data=True)
+    assert foretold["plan"] == done["plan"] != []
+    assert count() == 0
+    assert task("valkey_user", app=APP, state="absent", drop_data=True)["changed"] is False
