@@ -344,7 +344,8 @@ def is_complete(release: Release) -> bool:
 def history(releases: Sequence[Release]) -> list[dict[str, Any]]:
     """The revisions for a reader and for a rollback, newest first."""
     found = []
-    for release, before in zip(releases, [*releases[1:], None], strict=True):
+    for number, release in enumerate(releases, start=1):
+        before = releases[number] if number < len(releases) else None
         record, earlier = record_of(release), record_of(before).schema if before else {}
         found.append(
             {

@@ -70,6 +70,11 @@ def test_one_application_is_shown_with_the_revisions_one_can_go_back_to():
     ]
 
 
+def test_an_application_that_was_never_released_has_no_history():
+    found = look(cluster(), {"name": "new"}, history_of="new")
+    assert (found["history"], found["table"]) == ([], ["serves    nothing: new was never released"])
+
+
 def test_a_release_that_failed_says_so():
     kube = cluster()
     kube.put(stored_release("shop", 2, "", status="failed", labels=OURS, config={"image": "registry/shop@sha256:2"}))
