@@ -85,6 +85,7 @@ class Request:
     pythonpath: str = ""
     database: str = ""
     apps: tuple[str, ...] = ()
+    cache_table: str = ""
     fixtures: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     clear: bool = False
@@ -165,6 +166,8 @@ def check_request(request: Request) -> None:
         )
     if request.command == "loaddata" and not request.fixtures:
         raise StackError("loaddata has nothing to load.", "Give fixtures.")
+    if request.cache_table and request.command != "createcachetable":
+        raise StackError(f"{request.command} makes no table of a cache.", "Remove cache_table.")
     if request.seed and (request.command == "migrate" or request.command in _READING):
         raise StackError(f"{request.command} is no seed.", "Remove seed.")
     if request.seed and not (request.seed.idempotent and request.seed.production_safe):
@@ -336,7 +339,8 @@ def _manage(request: Request, *arguments: str) -> tuple[str, ...]:
     for tag in request.tags:
         argv += ["--tag", tag]
     apps = () if request.command == "migrate" else request.apps
-    return (*argv, *arguments, *request.fixtures, *apps, *request.extra_args)
+    named = (request.cache_table,) if request.cache_table else request.fixtures
+    return (*argv, *arguments, *named, *apps, *request.extra_args)
 
 
 def _verbosity(request: Request) -> str:

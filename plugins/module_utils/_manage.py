@@ -80,6 +80,7 @@ class Task:
             pythonpath=params["pythonpath"] or "",
             database=params["database"] or "",
             apps=tuple(params["apps"]),
+            cache_table=params["cache_table"] or "",
             fixtures=tuple(params["fixtures"]),
             tags=tuple(params["tags"]),
             clear=params["clear"],

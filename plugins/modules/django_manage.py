@@ -137,6 +137,9 @@ options:
     type: list
     elements: str
     default: []
+  cache_table:
+    description: The one table C(createcachetable) makes; those of the settings when not given.
+    type: str
   fixtures:
     description: Fixtures for C(loaddata).
     type: list
@@ -451,6 +454,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "pythonpath": {"type": "str"},
     "database": {"type": "str"},
     "apps": {"type": "list", "elements": "str", "default": []},
+    "cache_table": {"type": "str"},
     "fixtures": {"type": "list", "elements": "str", "default": []},
     "tags": {"type": "list", "elements": "str", "default": []},
     "clear": {"type": "bool", "default": False},

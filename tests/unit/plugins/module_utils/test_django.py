@@ -79,6 +79,10 @@ def test_only_migrations_are_read_in_check_mode():
         (Request("loaddata", fixtures=("a.json", "b")), ["loaddata", "--no-color", "a.json", "b"]),
         (Request("createcachetable"), ["createcachetable", "--no-color", "--verbosity", "2"]),
         (
+            Request("createcachetable", cache_table="pages"),
+            ["createcachetable", "--no-color", "--verbosity", "2", "pages"],
+        ),
+        (
             Request("seed", extra_args=("--all",), pythonpath="/src"),
             ["seed", "--no-color", "--pythonpath", "/src", "--all"],
         ),
@@ -178,6 +182,7 @@ def test_alembic_goes_the_way_that_the_look_found():
     [
         (Request("seed --all"), "command 'seed --all' is not the name of a management command."),
         (Request("loaddata"), "loaddata has nothing to load."),
+        (Request("migrate", cache_table="pages"), "migrate makes no table of a cache."),
         (Request("seed", plan=True), "targets and plan go with command: migrate only."),
         (Request("migrate", apps=("a",), targets=(Target("a"),)), "apps and targets both say where migrate goes."),
         (Request("migrate", targets=(Target("", "0001"),)), "A target of Django names an app."),
