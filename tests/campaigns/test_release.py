@@ -24,6 +24,17 @@ def shop(task, node, kubectl, playbook, lab, tmp_path_factory):
         yield shop
 
 
+def test_a_first_release_that_fails_outside_is_not_left_on_the_internet(shop):
+    ca = "/home/operator/another-ca.crt"
+    subject = "-subj /CN=another -keyout /dev/null"
+    shop.node(f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 {subject} -out {ca}")
+    failed = shop.promote("initial", "-e", json.dumps({"app_release_ca_file": ca}))
+    assert failed.rc != 0
+    assert failed.messages[0].endswith("It was not released before; nothing of it is exposed.")
+    assert shop.kubectl(f"get ingress -n {shop.app} -o json")["items"] == []
+    assert shop.kubectl(f"get certificate {shop.app}-tls -n {shop.app} -o json")["spec"]["dnsNames"] == [shop.host]
+
+
 def test_the_first_release_has_nothing_to_keep(shop):
     run = shop.promote("initial")
     assert run.rc == 0, run.messages
@@ -104,6 +115,50 @@ def test_what_destroys_needs_approval_and_a_window(shop):
     assert back.rc == 0, back.messages
     assert (shop.serves(), shop.checksums()) == ("0001 0002 0003 a1 a2", before)
     print("destructive:", json.dumps({"before": before, "after": after, "restored": shop.checksums()}))
+
+
+def test_what_has_destroyed_something_and_fails_then_says_what_is_left_to_do(shop):
+    before = shop.checksums()
+    shop.describe(smoke=[{"path": "/", "title": "Another"}])
+    failed = shop.promote("destructive", "-e", DESTRUCTIVE, "-e", WINDOW)
+    shop.describe()
+    assert failed.rc != 0
+    point = shop.history()[0]["restore_point"]["name"]
+    told = "was not put back: it cannot work with what has happened to the schema, shop.0005_destructive."
+    assert told in failed.messages[0]
+    assert (shop.serves(), shop.left_behind()) == ("0001 0002 0003 0005 a1 a2", [])
+    assert "shop_draft" not in shop.checksums()
+    command = re.search(r"ansible-playbook playbooks/restore.yml (.*?), then playbooks/rollback.yml", failed.output)[1]
+    assert f"restore_point={point}" in command
+    restored = shop.play("restore", *shlex.split(command)[2:])
+    assert restored.rc == 0, restored.messages
+    back = shop.play("rollback")
+    assert back.rc == 0, back.messages
+    assert (shop.serves(), shop.checksums()) == ("0001 0002 0003 a1 a2", before)
+
+
+def test_migrating_by_hand_asks_as_a_release_does(shop):
+    """What a restore took away is pending again for the image that serves."""
+    assert shop.play("migrate").changed == []
+    done = shop.promote("destructive", "-e", DESTRUCTIVE, "-e", WINDOW)
+    assert done.rc == 0, done.messages
+    point = shop.history()[0]["restore_point"]["name"]
+    assert shop.play("restore", "-e", f"restore_point={point}", "-e", "restore_writers=stop").rc == 0
+    before = shop.checksums()
+    refused = shop.play("migrate")
+    assert refused.rc != 0
+    assert "shop.0005_destructive" in refused.messages[0]
+    assert shop.checksums() == before
+    applied = shop.play("migrate", "-e", DESTRUCTIVE, "-e", WINDOW)
+    assert applied.rc == 0, applied.messages
+    assert "shop_draft" not in shop.checksums()
+    newest = shop.task("restore_point_info", app=shop.app)["restore_points"][0]
+    assert newest["reason"] == "before shop.0005_destructive"
+    restored = shop.play("restore", "-e", f"restore_point={newest['name']}", "-e", "restore_writers=stop")
+    assert restored.rc == 0, restored.messages
+    back = shop.play("rollback")
+    assert back.rc == 0, back.messages
+    assert (shop.serves(), shop.checksums()) == ("0001 0002 0003 a1 a2", before)
 
 
 @pytest.mark.parametrize(
