@@ -128,7 +128,8 @@ def test_what_has_destroyed_something_and_fails_then_says_what_is_left_to_do(sho
     assert told in failed.messages[0]
     assert (shop.serves(), shop.left_behind()) == ("0001 0002 0003 0005 a1 a2", [])
     assert "shop_draft" not in shop.checksums()
-    command = re.search(r"ansible-playbook playbooks/restore.yml (.*?), then playbooks/rollback.yml", failed.output)[1]
+    hint = failed.report["failures"][0]["hint"]
+    command = re.search(r"ansible-playbook playbooks/restore.yml (.*?), then playbooks/rollback.yml", hint)[1]
     assert f"restore_point={point}" in command
     restored = shop.play("restore", *shlex.split(command)[2:])
     assert restored.rc == 0, restored.messages
