@@ -41,6 +41,10 @@ class Application(Series):
     def play(self, verb, *arguments):
         return self._playbook(f"playbooks/{verb}.yml", "-e", f"app={self.app}", "-e", f"@{self.entries}", *arguments)
 
+    def image(self):
+        deployment = self.kubectl(f"get deploy -n {self.app} {self.app} -o json")
+        return deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+
     def history(self):
         return self.task("release_info", history_of=self.app)["history"]
 
@@ -79,14 +83,39 @@ class Shop(Application):
 
 
 @contextmanager
+def removed_again(application, *more):
+    """The application while it is tested, and nothing of it afterwards.
+
+    :param more: called after its removal, for what it leaves outside the cluster.
+    """
+    try:
+        yield application
+    finally:
+        removed = application.play("remove", "-e", "drop_data=true")
+        for forget_it in more:
+            forget_it()
+    assert removed.rc == 0, removed.messages
+
+
+@contextmanager
+def example_with(kind, task, node, kubectl, playbook, lab, folder, app, entry):
+    """An application of the examples, from a repository of its own on the node.
+
+    :param kind: the class that it is tested as; has ``example``, the name of its folder.
+    """
+    source, tree = lab["apps"][kind.example], f"/home/operator/{app}"
+    node(f"rm -rf {tree} && git clone -q {source['path']} {tree} && git -C {tree} checkout -qB main {source['commit']}")
+    entry = {**entry, "source": {"repository": tree, "commit": source["commit"]}}
+    application = kind(task, node, kubectl, {}, app, playbook, folder, entry)
+    with removed_again(application, lambda: node(f"rm -rf {tree}")):
+        yield application
+
+
+@contextmanager
 def shop_with(app, task, node, kubectl, playbook, lab, folder, *images):
     """The images, and the application's entry, which names the first of them; everything is removed again."""
     references = push(task, node, *images)
     http = Http(ca_file=lab["ca_file"], address=lab["node_address"])
     shop = Shop(task, node, kubectl, references, app, playbook, http, folder)
-    try:
+    with removed_again(shop, lambda: forget(node)):
         yield shop
-    finally:
-        removed = shop.play("remove", "-e", "drop_data=true")
-        forget(node)
-    assert removed.rc == 0, removed.messages

@@ -23,7 +23,6 @@ HEALTHY = "Cluster in healthy state"
 PORT = 5432
 
 RELOAD_LABEL = "cnpg.io/reload"
-APP_LABEL = "app.kubernetes.io/instance"
 CLIENT_LABEL = "railiance.io/postgres-client"
 #: On the application's Secret: which version of the credentials it was written from.
 SOURCE_ANNOTATION = "railiance.io/credentials-version"

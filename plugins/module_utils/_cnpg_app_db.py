@@ -32,6 +32,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._dsn import genera
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
 from ansible_collections.railiance.stack.plugins.module_utils._jobs import run_job
 from ansible_collections.railiance.stack.plugins.module_utils._kube import (
+    INSTANCE,
     Kube,
     Object,
     Ref,
@@ -201,13 +202,13 @@ class AppDatabase:
     def _refuse_secrets(self, world: World) -> None:
         wanted = self.wanted
         for secret, ref in ((world.role_secret, world.role_secret_ref), (world.mirror, wanted.mirror_ref)):
-            other = _cnpg.labels_of(secret).get(_cnpg.APP_LABEL)
+            other = _cnpg.labels_of(secret).get(INSTANCE)
             if other and other != wanted.app:
                 raise NeedsOperator(
                     f"{ref} belongs to application '{other}'.",
                     f"Give application '{wanted.app}' a role and a Secret of its own.",
                 )
-        if world.mirror is not None and _cnpg.APP_LABEL not in _cnpg.labels_of(world.mirror):
+        if world.mirror is not None and INSTANCE not in _cnpg.labels_of(world.mirror):
             address = _cnpg.text_of(world.mirror, "DATABASE_URL").partition("@")[2]
             if address and address != f"{wanted.host}:{_cnpg.PORT}/{wanted.database}":
                 raise NeedsOperator(
@@ -510,7 +511,7 @@ class AppDatabase:
         database, role = world.database(wanted), world.role(wanted)
         if drop_data and world.found is not None:
             self._refuse_drop(world, world.found)
-        if world.mirror is not None and _cnpg.APP_LABEL in _cnpg.labels_of(world.mirror):
+        if world.mirror is not None and INSTANCE in _cnpg.labels_of(world.mirror):
             self._delete(plan, world.mirror)
         if _cnpg.labels_of(world.namespace).get(_cnpg.CLIENT_LABEL) == wanted.cluster:
             self._unlabel(plan, world.namespace)
@@ -520,7 +521,7 @@ class AppDatabase:
             self._release(plan, world, role, "databaseRoleReclaimPolicy", drop_data)
         if world.inline is not None:
             self._plan_entry_away(plan, world, drop_data)
-        if world.role_secret is not None and _cnpg.APP_LABEL in _cnpg.labels_of(world.role_secret):
+        if world.role_secret is not None and INSTANCE in _cnpg.labels_of(world.role_secret):
             self._delete(plan, world.role_secret)
         return plan
 

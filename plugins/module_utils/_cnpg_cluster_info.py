@@ -11,7 +11,7 @@ from ansible_collections.railiance.stack.plugins.module_utils import _cnpg, _cnp
 from ansible_collections.railiance.stack.plugins.module_utils._cnpg import API
 from ansible_collections.railiance.stack.plugins.module_utils._cnpg_look import CLUSTER_SQL, look
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
-from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref
+from ansible_collections.railiance.stack.plugins.module_utils._kube import INSTANCE, Kube, Object, Ref
 
 
 def clusters_of(kube: Kube, namespace: str, name: str | None) -> list[Object]:
@@ -89,7 +89,7 @@ def _described(objects: list[Object], further: str) -> list[dict[str, Any]]:
 
 
 def _app_of(objects: list[Object], name: str) -> str:
-    return _cnpg.labels_of(_cnpg.named(objects, name)).get(_cnpg.APP_LABEL, "")
+    return _cnpg.labels_of(_cnpg.named(objects, name)).get(INSTANCE, "")
 
 
 def _image_tag(cluster: Object) -> str:

@@ -9,7 +9,6 @@ import json
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._cnpg import (
-    APP_LABEL,
     HEALTHY,
     Wanted,
     annotations_of,
@@ -19,7 +18,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._cnpg import (
 )
 from ansible_collections.railiance.stack.plugins.module_utils._cnpg_look import connections_left
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
-from ansible_collections.railiance.stack.plugins.module_utils._kube import Object, Ref
+from ansible_collections.railiance.stack.plugins.module_utils._kube import INSTANCE, Object, Ref
 
 #: What a role of an application never has.
 _PRIVILEGES = ("superuser", "createdb", "createrole", "replication", "bypassrls")
@@ -102,7 +101,7 @@ def refuse_taken(wanted: Wanted, all_roles: list[Object], all_databases: list[Ob
     roles, databases = for_cluster(all_roles, wanted.cluster), for_cluster(all_databases, wanted.cluster)
     role, database = named(roles, wanted.owner), named(databases, wanted.database)
     for obj, what in ((role, f"role '{wanted.owner}'"), (database, f"database '{wanted.database}'")):
-        other = labels_of(obj).get(APP_LABEL)
+        other = labels_of(obj).get(INSTANCE)
         if other and other != wanted.app:
             raise NeedsOperator(
                 f"The {what} of {wanted.cluster_ref} belongs to application '{other}'.",

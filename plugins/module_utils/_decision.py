@@ -65,7 +65,7 @@ def forward(app: str, pending: Sequence[Migration], approval: Approval, notes: S
     missing = [one for one in grave if one["migration"] not in approval.migrations]
     if missing or (breaking and not approval.window.strip()):
         raise NeedsOperator(
-            f"Application '{app}': {_told(missing or grave)} {_cost(not breaking)}", _approve(grave, not breaking)
+            f"Application '{app}': {_told(missing or grave)} {_cost(breaking)}", _approve(grave, breaking)
         )
     said = [f"approved: {_told(grave)}" + (f" Announced: {approval.window}." if breaking else "")] if grave else []
     return Way("forward", tuple(_names(pending)), breaking, (*notes, *said))
@@ -173,7 +173,7 @@ def schema(applied: Iterable[str]) -> dict[str, str]:
 
 
 def _breaking(migrations: Iterable[Migration]) -> tuple[str, ...]:
-    return tuple(str(one["migration"]) for one in migrations if not one.get("compatible", True))
+    return tuple(_names(one for one in migrations if not one.get("compatible", True)))
 
 
 # -- words -----------------------------------------------------------------------------------------------------
@@ -198,15 +198,15 @@ def _told(migrations: Sequence[Migration], kind: str = "destructive", value: boo
     return f"{' | '.join(told)} {word}."
 
 
-def _cost(compatible: bool) -> str:
+def _cost(breaking: Sequence[str]) -> str:
     lost = "A restore of the dump taken before it loses everything written since."
-    return lost if compatible else f"Once it is committed the version that serves now cannot go on. {lost}"
+    return f"Once it is committed the version that serves now cannot go on. {lost}" if breaking else lost
 
 
-def _approve(grave: Sequence[Migration], compatible: bool) -> str:
+def _approve(grave: Sequence[Migration], breaking: Sequence[str]) -> str:
     listed = ", ".join(f'"{name}"' for name in _names(grave))
-    window = "" if compatible else ', "app_release_window": "when users were told"'
-    announce = "approve it" if compatible else "announce a window"
+    window = ', "app_release_window": "when users were told"' if breaking else ""
+    announce = "announce a window" if breaking else "approve it"
     return (
         f"Split it into two releases (first stop using what goes, then drop it), or {announce} and run with: "
         f"-e '{{\"app_release_approved\": [{listed}]{window}}}'"

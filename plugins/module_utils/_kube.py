@@ -34,6 +34,8 @@ except ImportError:  # _connect reports the missing library before any of these 
 
 #: Who owns the fields this collection applies.
 FIELD_MANAGER = "railiance.stack"
+#: The label that says whose an object is.
+INSTANCE = "app.kubernetes.io/instance"
 
 Object = dict[str, Any]
 
@@ -62,7 +64,7 @@ class Ref:
 def app_labels(app: str) -> dict[str, str]:
     """What an object carries that a module makes for an application: whose it is, and by whom."""
     return {
-        "app.kubernetes.io/instance": app,
+        INSTANCE: app,
         "app.kubernetes.io/part-of": "railiance-stack",
         "app.kubernetes.io/managed-by": "railiance.stack",
     }

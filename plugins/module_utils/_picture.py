@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
+from ansible_collections.railiance.stack.plugins.module_utils._kube import INSTANCE
 from ansible_collections.railiance.stack.plugins.module_utils._ready import pod_problems
 
 Object = dict[str, Any]
@@ -32,7 +33,6 @@ KINDS: dict[str, tuple[str, str]] = {
     "argo_applications": ("argoproj.io/v1alpha1", "Application"),
 }
 HEALTHY_CLUSTER = "Cluster in healthy state"
-INSTANCE = "app.kubernetes.io/instance"
 
 
 class Lister(Protocol):
@@ -228,7 +228,7 @@ def _served(picture: Picture, name: str, namespace: str) -> list[Check]:
     if deployment is None:
         return [Check("S5", f"Deployment {namespace}/{name}", False, "does not exist", "run the playbook s5_apps")]
     found = [_with_pods(_workload("S5", "Deployment", deployment), picture["pods"], deployment)]
-    # Two applications may share a namespace; what nobody labelled counts for whoever is in it.
+    # What nobody labelled counts for whoever is in the namespace.
     there = {
         key: [obj for obj in picture[key] if _namespace(obj) == namespace and _instance(obj) in ("", name)]
         for key in ("certificates", "ingresses")

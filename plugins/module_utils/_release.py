@@ -21,11 +21,10 @@ from ansible_collections.railiance.stack.plugins.module_utils._cnpg import inlin
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._helm import RECORD, Release, is_release, newest_first
 from ansible_collections.railiance.stack.plugins.module_utils._ingress import choose_class
-from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref, comparable
+from ansible_collections.railiance.stack.plugins.module_utils._kube import INSTANCE, Kube, Object, Ref, comparable
 from ansible_collections.railiance.stack.plugins.module_utils._ready import has_condition, readiness
 from ansible_collections.railiance.stack.plugins.module_utils._secret import content_version
 
-INSTANCE = "app.kubernetes.io/instance"
 PART_OF = "app.kubernetes.io/part-of"
 STACK = "railiance-stack"
 #: On the Helm release: the version, the settings it was made with, and every object as the run left it.

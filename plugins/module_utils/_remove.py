@@ -10,9 +10,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
-from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref, comparable, masked
+from ansible_collections.railiance.stack.plugins.module_utils._kube import (
+    INSTANCE,
+    Kube,
+    Object,
+    Ref,
+    comparable,
+    masked,
+)
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Step
-from ansible_collections.railiance.stack.plugins.module_utils._release import INSTANCE, Look, Wanted
+from ansible_collections.railiance.stack.plugins.module_utils._release import Look, Wanted
 
 #: What the playbook superuser puts there for the moment of its run; a run that was killed leaves it.
 _SUPERUSER = "superuser"

@@ -9,7 +9,7 @@ import json
 
 import pytest
 from ansible_collections.railiance.stack.plugins.module_utils._http import Http
-from shop import Application
+from shop import Application, example_with
 
 APP = "rel-hub"
 TREE = f"/home/operator/{APP}"
@@ -65,6 +65,8 @@ FAILS = (
 class Hub(Application):
     """State Hub from a repository of its own on the node."""
 
+    example = "state-hub"
+
     def commit(self, name, before, upgrade, downgrade):
         """A commit that adds a revision to the one that is checked out."""
         text = REVISION.lstrip().format(name=name, before=before, upgrade=upgrade, downgrade=downgrade)
@@ -76,26 +78,14 @@ class Hub(Application):
     def promote(self, commit, *arguments):
         return self.play("promote", "-e", f"commit={commit}", *arguments)
 
-    def image(self):
-        deployment = self.kubectl(f"get deploy -n {APP} {APP} -o json")
-        return deployment["spec"]["template"]["spec"]["containers"][0]["image"]
-
     def at(self):
         return self.sql("select version_num from alembic_version")
 
 
 @pytest.fixture(scope="module")
 def hub(task, node, kubectl, playbook, lab, tmp_path_factory):
-    source = lab["apps"]["state-hub"]
-    node(f"rm -rf {TREE} && git clone -q {source['path']} {TREE} && git -C {TREE} checkout -qB main {source['commit']}")
-    entry = {**ENTRY, "source": {"repository": TREE, "commit": source["commit"]}}
-    hub = Hub(task, node, kubectl, {}, APP, playbook, tmp_path_factory.mktemp("hub"), entry)
-    try:
+    with example_with(Hub, task, node, kubectl, playbook, lab, tmp_path_factory.mktemp("hub"), APP, ENTRY) as hub:
         yield hub
-    finally:
-        removed = hub.play("remove", "-e", "drop_data=true")
-        node(f"rm -rf {TREE}")
-    assert removed.rc == 0, removed.messages
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import secrets
 import pytest
 from ansible_collections.railiance.stack.plugins.module_utils._http import Http
 from ansible_collections.railiance.stack.plugins.module_utils._session import Session
-from shop import Application
+from shop import Application, example_with
 from sops import encrypted
 
 APP = "rel-options"
@@ -51,14 +51,12 @@ with socket.create_connection((url.hostname, url.port or 6379), 5) as connection
 class Tenders(Application):
     """The example in Django, from a repository of its own on the node."""
 
+    example = "vergabe-teilnahme"
+
     def run(self, code):
         """A piece of Python in the pod that serves."""
         packed = base64.b64encode(code.encode()).decode()
         return self.kubectl(f"-n {APP} exec deploy/{APP} -- sh -c 'echo {packed} | base64 -d | python -'").strip()
-
-    def image(self):
-        deployment = self.kubectl(f"get deploy -n {APP} {APP} -o json")
-        return deployment["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
 class Visitor(Session):
@@ -118,17 +116,9 @@ def opened(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tenders(task, node, kubectl, playbook, lab, tmp_path_factory):
-    source = lab["apps"]["vergabe-teilnahme"]
-    node(f"rm -rf {TREE} && git clone -q {source['path']} {TREE} && git -C {TREE} checkout -qB main {source['commit']}")
-    entry = {**ENTRY, "source": {"repository": TREE, "commit": source["commit"]}}
-    tenders = Tenders(task, node, kubectl, {}, APP, playbook, tmp_path_factory.mktemp("tenders"), entry)
-    try:
+    folder = tmp_path_factory.mktemp("tenders")
+    with example_with(Tenders, task, node, kubectl, playbook, lab, folder, APP, ENTRY) as tenders:
         yield tenders
-    finally:
-        removed = tenders.play("remove", "-e", "drop_data=true")
-        task("valkey_user", app=APP, namespace=APP, state="absent")
-        node(f"rm -rf {TREE}")
-    assert removed.rc == 0, removed.messages
 
 
 def test_everything_an_entry_asks_for_is_there_and_outlasts_a_promotion_and_a_removal(

@@ -99,7 +99,7 @@ def test_without_a_key_there_is_nothing_to_rotate(kube, error):
 
 
 def test_keys_that_an_entry_gave_once_are_the_rotations_afterwards():
-    kube = cluster("old", SMTP_PASSWORD="p")  # noqa: S106
+    kube = cluster("old", SMTP_PASSWORD="p")  # noqa: S106  a fake cluster's
     kube.objects[REF]["metadata"]["annotations"] = {GIVEN_ANNOTATION: "SECRET_KEY,SECRET_KEY_FALLBACKS,SMTP_PASSWORD"}
     run(kube, "announced")
     assert kube.objects[REF]["metadata"]["annotations"][GIVEN_ANNOTATION] == "SMTP_PASSWORD"
