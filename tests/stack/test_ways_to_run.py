@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import ansible_collections
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE_PACKAGES = next(Path(p) for p in ansible_collections.__path__ if "site-packages" in p)
@@ -44,6 +46,27 @@ def test_the_installed_collection_converges_from_an_empty_folder(playbook, tmp_p
         **environment,
     )
     assert (run.rc, run.changed) == (0, []), run.messages
+
+
+def test_the_workflow_for_pull_requests_foretells_and_refuses(tmp_path):
+    """Its own commands, in a copy of the inventory; only the installation is this checkout."""
+    workflow = yaml.safe_load((ROOT / "inventory/example/.gitea/workflows/check.yml").read_text())
+    job = workflow["jobs"]["check"]
+    commands = [step["run"] for step in job["steps"] if "run" in step and not step["name"].startswith("Install")]
+    inventory = tmp_path / "inventory" / "lab"
+    shutil.copytree(ROOT / "inventory/lab", inventory)
+    (tmp_path / ".lab").symlink_to(ROOT / ".lab")
+    settings = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "STACK_SSH_KEY": "the key", **job["env"]}
+
+    def run(command):
+        done = subprocess.run(["bash", "-ec", command], cwd=inventory, env={**os.environ, **settings}, check=False)
+        return done.returncode
+
+    assert [run(command) for command in commands] == [0, 0, 0]
+    key = inventory / job["env"]["ANSIBLE_PRIVATE_KEY_FILE"]
+    assert (key.read_text(), key.stat().st_mode & 0o777) == ("the key\n", 0o600)
+    (inventory / "group_vars" / "stack.yml").write_text("stack_apps: [{name: shop, hots: shop.lab.test}]\n")
+    assert run(commands[1]) != 0
 
 
 def test_the_node_converges_itself(node, lab):
