@@ -17,7 +17,8 @@ DATABASES = {
         "PASSWORD": unquote(_url.password or ""),
         "HOST": _url.hostname or "",
         "PORT": _url.port or 5432,
-        "CONN_MAX_AGE": None if os.environ.get("PERSISTENT_CONNECTIONS") == "1" else 0,
+        # All that its threads ever need, opened at once: none is opened later.
+        "OPTIONS": {"pool": {"min_size": 4, "max_size": 4}} if os.environ.get("PERSISTENT_CONNECTIONS") == "1" else {},
     }
 }
 DEBUG = False
