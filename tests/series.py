@@ -24,6 +24,7 @@ IMAGES = {
     "additive": "0001 0002 a1 a2",
     "data": "0001 0002 0003 a1 a2",
     "data again": "0003 0002 0001 a1 a2",
+    "broken": "0001 0002 0003 a1 a2 broken",
     "irreversible": "0001 0002 0003 0004 a1 a2 a3",
     "destructive": "0001 0002 0003 0005 a1 a2",
     "half": "0001 0002 0003 0006 a1 a2",

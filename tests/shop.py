@@ -50,8 +50,9 @@ class Application(Series):
 
     def left_behind(self):
         """Jobs and pods of theirs that no run may leave."""
-        pods = self.kubectl(f"get pods -n {self.app} -o json")["items"]
-        return [*self.jobs(), *(one["metadata"]["name"] for one in pods if "job-name" in one["metadata"]["labels"])]
+        pods = [one["metadata"] for one in self.kubectl(f"get pods -n {self.app} -o json")["items"]]
+        pods = [one for one in pods if "job-name" in one["labels"] and "deletionTimestamp" not in one]
+        return [*self.jobs(), *(one["name"] for one in pods)]
 
 
 class Shop(Application):

@@ -24,6 +24,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._helm import (
 from ansible_collections.railiance.stack.plugins.module_utils._kube import ApiError, Kube, Ref
 from ansible_collections.railiance.stack.plugins.module_utils._manage_pod import secret_references
 from ansible_collections.railiance.stack.plugins.module_utils._policy import Rules, pods, violations
+from ansible_collections.railiance.stack.plugins.module_utils._release import ROLLING_OUT, STATE_LABEL
 from ansible_collections.railiance.stack.plugins.module_utils._smoke import LOGIN_SECRET_SPEC, credentials_of
 
 #: Options of both; ``chart``, ``values`` and whether ``policy`` is needed are each module's own.
@@ -116,7 +117,8 @@ def served(releases: list[Release]) -> dict[str, Any]:
     """
     newest = releases[0].revision if releases else 0
     for release in releases:
-        if release.status == "deployed":
+        # Before one that is rolling out, the one that it has superseded.
+        if release.status in ("deployed", "superseded") and release.labels.get(STATE_LABEL) != ROLLING_OUT:
             unknown = (release.values.get(RECORD) or {}).get("unknown") or []
             return {
                 "revision": release.revision,

@@ -28,6 +28,9 @@ from ansible_collections.railiance.stack.plugins.module_utils._kube import (
     selector_of,
 )
 
+PURPOSE_LABEL = "app.kubernetes.io/name"
+#: What a Job is for whose pod serves until its owner ends it; nobody needs one any more once a release is complete.
+TRIAL = "release-trial"
 #: A Job that its owner does not clean up any more (the machine went down) goes away by itself.
 _TTL_SECONDS = 300
 #: How much longer than its owner's patience a Job may live: the owner reads the log first.
@@ -48,6 +51,8 @@ _PATIENCE = 20.0
 
 #: Reads the exit code out of a log: ``None`` while the program has not said its last word.
 LastWord = Callable[[str], "int | None"]
+#: Waits for a pod of which ``holds(pod)`` is true, and returns it.
+PodWhen = Callable[[Callable[[Object], bool]], Object]
 #: Seconds after which a program begins although nobody has told it to by a line on its standard input.
 BEGINS_ALONE_AFTER = 5
 
@@ -95,7 +100,7 @@ def job_name(app: str, purpose: str, *identity: Any) -> str:
 
 def job_labels(app: str, what: str) -> dict[str, str]:
     """Labels of a Job for an application, by which :func:`sweep` finds it."""
-    return {"app.kubernetes.io/name": what, **app_labels(app)}
+    return {PURPOSE_LABEL: what, **app_labels(app)}
 
 
 def build_job(
@@ -167,14 +172,17 @@ def run_job(
 
 
 def sweep(kube: Kube, namespace: str, app: str, *, now: datetime | None = None) -> list[str]:
-    """Delete the Jobs for an application that have ended and whose owner was killed; returns their names."""
+    """Delete the Jobs for an application whose owner was killed, once a release is complete; returns their names."""
     now = now or datetime.now(UTC)
-    left = [
-        Ref.of(job)
-        for job in kube.find("batch/v1", "Job", namespace, selector_of(app_labels(app)))
-        if (ended := _ended_at(job)) and (now - ended).total_seconds() >= _LEFT_BEHIND_SECONDS
-    ]
-    return [ref.name for ref in left if kube.delete(ref)]
+
+    def left(job: Object) -> bool:
+        ended = _ended_at(job)
+        if job["metadata"]["labels"].get(PURPOSE_LABEL) == TRIAL:
+            return True
+        return ended is not None and (now - ended).total_seconds() >= _LEFT_BEHIND_SECONDS
+
+    jobs = kube.find("batch/v1", "Job", namespace, selector_of(app_labels(app)))
+    return [ref.name for ref in (Ref.of(job) for job in jobs if left(job)) if kube.delete(ref)]
 
 
 @contextlib.contextmanager
@@ -192,29 +200,53 @@ def running_job(
     :raises NotStarted: when the pod cannot start (image, Secret, admission).
     :raises Timeout: when it does not run in time.
     """
+    with started_job(kube, job, container, timeout=timeout, clock=clock) as pod_when:
+        pod = pod_when(lambda pod: _running(pod, container) or _answers(kube, pod, container))
+        yield pod["metadata"]["name"]
+
+
+@contextlib.contextmanager
+def started_job(
+    kube: Kube,
+    job: Object,
+    container: str,
+    *,
+    timeout: float,
+    clock: Clock | None = None,
+) -> Iterator[PodWhen]:
+    """What waits for a Job's pod until a condition holds of it; the Job is deleted at the end of the block.
+
+    It raises NotStarted when the pod cannot start (image, Secret, admission), StackError with its ``log`` when it ends
+    before, and Timeout.
+
+    :param container: whose end counts.
+    """
     clock = clock or Clock()
     ref = Ref.of(job)
     deadline = clock.now() + timeout
     uid = _create_alone(kube, job, ref, deadline, clock)["metadata"]["uid"]
-    try:
-        trouble = _Trouble(kube, ref, uid, clock)
+    trouble = _Trouble(kube, ref, uid, clock)
+
+    def pod_when(holds: Callable[[Object], bool]) -> Object:
         while True:
             pod = _pod_of(kube, ref, uid)
-            if pod is not None and (_running(pod, container) or _answers(kube, pod, container)):
-                break
+            if pod is not None and holds(pod):
+                return pod
             if pod is not None and _over(pod):
                 outcome = _outcome(kube, pod, container)
                 raise StackError(f"The pod of {ref} ended with {outcome.rc} ({outcome.reason}).", log=outcome.log)
             trouble.check(pod)
             if clock.now() >= deadline:
-                events = _events(kube, ref, uid, pod)
                 raise Timeout(
-                    f"The pod of {ref} did not run within {timeout:.0f} s.",
+                    f"The pod of {ref} was not ready within {timeout:.0f} s.",
                     "Look at its events for what it waits for.",
-                    events=events,
+                    log=_log(kube, pod, container) if pod else "",
+                    events=_events(kube, ref, uid, pod),
                 )
             clock.sleep(trouble.pace)
-        yield pod["metadata"]["name"]
+
+    try:
+        yield pod_when
     finally:
         kube.delete(ref)
 

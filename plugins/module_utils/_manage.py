@@ -28,10 +28,9 @@ from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube,
 from ansible_collections.railiance.stack.plugins.module_utils._manage_pod import (
     Mask,
     build_pod,
-    claims,
     pick_container,
     secret_references,
-    without_claims,
+    without_claims_to_come,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
 from ansible_collections.railiance.stack.plugins.module_utils._policy import settings_violations
@@ -238,7 +237,7 @@ class Manage:
     def _in_job(self, template: Object, commands: list[Command]) -> tuple[str, str]:
         """:returns: the log and where it comes from."""
         task = self.task
-        template = without_claims(template, self._claims_to_come(template))
+        template = without_claims_to_come(self.kube, template, task.namespace)
         container = pick_container(template, task.container)["name"]
         env: list[Object] = [{"name": name, "value": value} for name, value in task.environment.items()]
         if task.password:
@@ -301,11 +300,6 @@ class Manage:
     def _deployment_template(self) -> Object | None:
         deployment = self._deployment()
         return dict(deployment["spec"]["template"]) if deployment else None
-
-    def _claims_to_come(self, template: Object) -> set[str]:
-        """Claims of the pod that do not exist: the first release makes them after its migrations."""
-        refs = [Ref("v1", "PersistentVolumeClaim", name, self.task.namespace) for name in claims(template)]
-        return {ref.name for ref in refs if self.kube.get(ref) is None}
 
     def _running_pod(self) -> Object:
         task = self.task

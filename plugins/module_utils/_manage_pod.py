@@ -12,14 +12,14 @@ from collections.abc import Iterable
 from urllib.parse import quote, unquote, urlsplit
 
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
-from ansible_collections.railiance.stack.plugins.module_utils._kube import Object
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref
 
 #: Entries of credential Secrets that are no secrets; hiding "app" or "5432" would make a log unreadable.
 _PLAIN_KEYS = frozenset({"username", "host", "port", "dbname"})
 _SHORTEST_SECRET = 4
 _MASK = "********"
-#: What a pod that serves has and one that runs a command has not.
-_SERVING = ("ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "restartPolicy", "args")
+#: What a pod that serves has and one of a Job has not.
+_SERVING = ("ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "restartPolicy")
 #: Rules that place a serving pod beside or away from its kind, and how it ends.
 _PLACING = (
     *("topologySpreadConstraints", "restartPolicy", "activeDeadlineSeconds", "hostname", "subdomain"),
@@ -43,7 +43,7 @@ def pick_container(template: Object, name: str = "") -> Object:
 def build_pod(
     template: Object,
     container: str,
-    argv: list[str],
+    argv: list[str] | None = None,
     *,
     labels: dict[str, str],
     image: str = "",
@@ -54,6 +54,7 @@ def build_pod(
     Environment, volumes, service account, pull Secrets and security stay; probes, ports and side containers go. The
     labels are replaced: a Service must not send requests here.
 
+    :param argv: the application's own command when not given.
     :param image: replaces the application's image, in init containers too.
     :param env: further entries, in place of those of the same name.
     """
@@ -62,9 +63,11 @@ def build_pod(
     old_image = app["image"]
     new_image = image or old_image
     added = {entry["name"] for entry in env or []}
-    app = {key: value for key, value in app.items() if key not in _SERVING}
+    serving = _SERVING if argv is None else (*_SERVING, "args")
+    app = {key: value for key, value in app.items() if key not in serving}
     app["image"] = new_image
-    app["command"] = [_literal(word) for word in argv]
+    if argv is not None:
+        app["command"] = [_literal(word) for word in argv]
     app["env"] = [entry for entry in app.get("env") or [] if entry["name"] not in added] + list(env or [])
     spec = {key: value for key, value in spec.items() if key not in _PLACING}
     spec["containers"] = [app]
@@ -82,11 +85,10 @@ def claims(template: Object) -> list[str]:
     return [volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume]
 
 
-def without_claims(template: Object, missing: set[str]) -> Object:
-    """The pod with an empty directory for each claim that its first release is still to make.
-
-    :param missing: names of the claims that do not exist; nothing can be in them.
-    """
+def without_claims_to_come(kube: Kube, template: Object, namespace: str) -> Object:
+    """The pod with an empty directory for each claim that a release is still to make: nothing can be in it."""
+    refs = [Ref("v1", "PersistentVolumeClaim", name, namespace) for name in claims(template)]
+    missing = {ref.name for ref in refs if kube.get(ref) is None}
     pod = copy.deepcopy(template)
     for volume in (pod.get("spec") or {}).get("volumes") or []:
         if (volume.get("persistentVolumeClaim") or {}).get("claimName") in missing:

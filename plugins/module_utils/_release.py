@@ -33,6 +33,8 @@ SETTINGS_LABEL = "railiance.io/settings"
 STATE_LABEL = "railiance.io/state"
 #: What Helm takes for "without this label"; a first revision keeps it as it is.
 UNSET = "null"
+#: Stored without waiting for its pods, and nobody has seen yet that they serve: what was there before may still do.
+ROLLING_OUT = "rolling-out"
 
 #: What an application may consist of; a kind that the cluster does not serve is an empty list.
 KINDS: tuple[tuple[str, str], ...] = (
@@ -337,7 +339,7 @@ def summary(release: Release) -> dict[str, Any]:
 
 def is_complete(release: Release) -> bool:
     """Whether its last step has said so."""
-    return release.labels.get(STATE_LABEL, UNSET) != UNSET
+    return release.labels.get(STATE_LABEL, UNSET) not in (UNSET, ROLLING_OUT)
 
 
 def history(releases: Sequence[Release]) -> list[dict[str, Any]]:

@@ -11,7 +11,15 @@ from typing import Any
 from ansible_collections.railiance.stack.plugins.module_utils._helm import Release
 from ansible_collections.railiance.stack.plugins.module_utils._jobs import sweep
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube
-from ansible_collections.railiance.stack.plugins.module_utils._release import Look, Wanted, drifted, labels_of, unready
+from ansible_collections.railiance.stack.plugins.module_utils._release import (
+    ROLLING_OUT,
+    STATE_LABEL,
+    Look,
+    Wanted,
+    drifted,
+    labels_of,
+    unready,
+)
 
 
 def note(
@@ -38,6 +46,8 @@ def note(
             f" {result['reason']}. Until it is, each deploy releases it again, and neither rollback nor rotate counts"
             " on it. Find out what changes or stops that object, then release the same version again."
         )
+        if release.labels.get(STATE_LABEL) == ROLLING_OUT:
+            kube.patch(release.secret, {"metadata": {"labels": {STATE_LABEL: None}}})
         return result
     labels = labels_of(wanted, look.state(wanted))
     if any(release.labels.get(key) != value for key, value in labels.items()):

@@ -9,13 +9,12 @@ needs more than the straight way (other settings, pending migrations) is left to
 
 from __future__ import annotations
 
-import time
+import contextlib
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.railiance.stack.plugins.module_utils._chart import chart_of, check, served, services
+from ansible_collections.railiance.stack.plugins.module_utils._chart import chart_of, check, live_pod, served, services
 from ansible_collections.railiance.stack.plugins.module_utils._decision import schema
 from ansible_collections.railiance.stack.plugins.module_utils._django import Request
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
@@ -28,20 +27,20 @@ from ansible_collections.railiance.stack.plugins.module_utils._helm import (
     read_releases,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._http import Http
-from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube
 from ansible_collections.railiance.stack.plugins.module_utils._manage import Manage, Task
+from ansible_collections.railiance.stack.plugins.module_utils._manage_pod import pick_container
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan
-from ansible_collections.railiance.stack.plugins.module_utils._ready import readiness
-from ansible_collections.railiance.stack.plugins.module_utils._release import Look, Wanted
+from ansible_collections.railiance.stack.plugins.module_utils._release import ROLLING_OUT, STATE_LABEL, Look, Wanted
 from ansible_collections.railiance.stack.plugins.module_utils._release_log import SHOWN, read_log
 from ansible_collections.railiance.stack.plugins.module_utils._release_note import note
 from ansible_collections.railiance.stack.plugins.module_utils._site import check_held, log_in, look_until
 from ansible_collections.railiance.stack.plugins.module_utils._smoke import Outcome
+from ansible_collections.railiance.stack.plugins.module_utils._trial import Trial, on_trial
 
 #: Values that only the steps before a release can make; they are as the last release had them.
 _KEPT = ("secretKeys", "secretVersions")
 _INSIDE_SECONDS, _OUTSIDE_SECONDS = 20, 60
-_PACE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,9 @@ class Switch:
         self._helm = Helm(kube, runner)
         before = start.release.values if start.release else {}
         values = {**params["values"], **{key: before[key] for key in _KEPT if key in before}}
-        self._chart = chart_of(params, path, self._wanted.name, self._wanted.namespace, values=values)
+        # Helm looks every two seconds whether the pods serve; here it is seen at once.
+        self._chart = chart_of(params, path, self._wanted.name, self._wanted.namespace, values=values, wait=False)
+        self._chart.labels[STATE_LABEL] = ROLLING_OUT
         self._plan = Plan()
 
     def run(self, check_mode: bool) -> dict[str, Any]:
@@ -111,10 +112,12 @@ class Switch:
             raise
 
     def _run(self, check_mode: bool) -> dict[str, Any]:
-        found = self._look_ahead(check_mode)
-        reason = self._in_the_way(found)
-        if reason:
-            return self._start.otherwise(reason)
+        with self._on_trial(check_mode) as trial:
+            found = self._look_ahead(check_mode)
+            reason = self._in_the_way(found)
+            if reason:
+                return self._start.otherwise(reason)
+            outcomes = trial.ask(self._params["checks"], self._params["public_host"]) if trial else []
         self._chart.values[RECORD] = {
             "commit": self._params["commit"],
             "schema": schema(found.get("applied") or []),
@@ -129,9 +132,18 @@ class Switch:
             "diff": self._plan.diff(),
             "revision": self._helm.expected[0],
         }
-        return result if check_mode else {**result, **self._carry_out()}
+        return result if check_mode else {**result, **self._carry_out(outcomes)}
 
     # -- before anything starts --------------------------------------------------------------------------------
+    def _on_trial(self, check_mode: bool) -> contextlib.AbstractContextManager[Trial | None]:
+        """A pod of the new version, which starts while the schema is looked at; none when no other pods are to come."""
+        params, live = self._params, live_pod(self._kube, self._chart)
+        image = str(self._chart.values["image"])
+        if check_mode or not params["trial"] or not live or pick_container(live)["image"] == image:
+            return contextlib.nullcontext()
+        wanted, seconds = self._wanted, params["wait_timeout"]
+        return on_trial(self._kube, live, app=wanted.name, namespace=wanted.namespace, image=image, timeout=seconds)
+
     def _look_ahead(self, check_mode: bool) -> dict[str, Any]:
         """What the new image would do to the schema, as the module django_manage tells it.
 
@@ -180,10 +192,11 @@ class Switch:
         return f"it does not know migrations that are applied: {', '.join(unknown)}" if unknown else ""
 
     # -- what users notice -------------------------------------------------------------------------------------
-    def _carry_out(self) -> dict[str, Any]:
+    def _carry_out(self, outcomes: list[Outcome]) -> dict[str, Any]:
         try:
-            with ThreadPoolExecutor(max_workers=1) as helm:
-                outcomes = self._look_once_rolled_out(helm.submit(self._roll_out))
+            self._plan.execute()
+            self._helm.wait(self._chart)
+            outcomes = outcomes + self._look()
             revision = self._helm.made or self._helm.expected[0]
             releases = read_releases(self._kube, self._wanted.namespace, self._wanted.name)
             check_newest(self._chart.target, releases, [revision])
@@ -199,34 +212,6 @@ class Switch:
             "suspicious": lines[:SHOWN],
             **note(self._kube, self._wanted, release, check_mode=False, warn=self._warn),
         }
-
-    def _roll_out(self) -> None:
-        if self._plan.changed:
-            self._plan.execute()
-        else:
-            self._helm.wait(self._chart)
-
-    def _look_once_rolled_out(self, helm: Future[None]) -> list[Outcome]:
-        """Helm looks every two seconds whether it is through; the pods are looked at as soon as they serve."""
-        while not helm.done() and not self._rolled_out():
-            time.sleep(_PACE_SECONDS)
-        if helm.done():
-            helm.result()
-        try:
-            return self._look()
-        finally:
-            helm.result()
-
-    def _rolled_out(self) -> bool:
-        for obj in self._helm.rendered:
-            ref = Ref.of(obj)
-            known = readiness(ref)
-            if known is None:
-                continue
-            live = self._kube.get(ref)
-            if live is None or _images(live) != _images(obj) or not known[1](live):
-                return False
-        return True
 
     def _look(self) -> list[Outcome]:
         """:raises StackError: when a check does not hold, inside the cluster or from outside."""
@@ -244,9 +229,3 @@ class Switch:
             check_held(params["url"], visit)
             outcomes = [*outcomes, *outside, *visit]
         return outcomes
-
-
-def _images(obj: Object) -> list[str]:
-    """Of the pods that an object asks for; empty for an object without pods."""
-    pod = ((obj.get("spec") or {}).get("template") or {}).get("spec") or {}
-    return [str(container.get("image")) for container in pod.get("containers") or []]

@@ -11,7 +11,8 @@ short_description: Switch an application to another version when nothing else di
 version_added: 0.1.0
 description:
   - "The straight way of a release in one task: render, server-side dry run and policy, a look at what the new image
-    would do to the schema, rollout, checks inside the cluster and from outside, log, record."
+    would do to the schema, checks of a pod that nobody is sent to, rollout, checks inside the cluster and from outside,
+    log, record."
   - It is gone only when the newest release is complete, was made with the same settings, every object is as it left it,
     and the new image knows the schema as it is. Otherwise nothing is changed, RV(released) is false and RV(reason) says
     why; the steps of the role C(railiance.stack.app_release) do the rest.
@@ -21,6 +22,7 @@ author:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - railiance.stack.attributes
+  - railiance.stack.checks
   - railiance.stack.chart
   - railiance.stack.released
   - railiance.stack.release_log
@@ -78,8 +80,14 @@ options:
   ca_file:
     description: PEM file trusted in addition to the system's certificates.
     type: path
+  trial:
+    description:
+      - Whether a pod of the new version is asked all of O(checks) before one of them gets a visitor's request.
+      - It starts while the schema is looked at. Not needed when the readiness probe asks all that O(checks) ask.
+    type: bool
+    default: true
   wait_timeout:
-    description: Seconds for the rollout, and for the look at the schema.
+    description: Seconds for the rollout, for the look at the schema and until a pod on trial serves.
 """
 
 EXAMPLES = r"""
@@ -185,6 +193,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
         },
     },
     "public_host": {"type": "str", "required": True},
+    "trial": {"type": "bool", "default": True},
     "url": {"type": "str"},
     "ca_file": {"type": "path"},
     **SITE_SPEC,

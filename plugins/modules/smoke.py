@@ -21,6 +21,7 @@ author:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - railiance.stack.attributes
+  - railiance.stack.checks
   - railiance.stack.site
 attributes:
   check_mode:

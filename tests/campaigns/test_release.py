@@ -179,3 +179,18 @@ def test_what_fails_or_hangs_leaves_the_old_version_and_every_row(shop, image, c
     assert (shop.serves(), shop.checksums()) == ("0001 0002 0003 a1 a2", before)
     assert (shop.sessions(), shop.left_behind()) == ([], [])
     print(f"{image}:", failed.messages[0])
+
+
+@pytest.mark.parametrize("changes", [{}, {"environment": {"TRY": "1"}}], ids=["straight", "step by step"])
+def test_a_page_that_no_probe_asks_never_serves_broken(shop, changes):
+    ready = shop.promote("data")
+    assert ready.rc == 0, ready.messages
+    revision = shop.history()[0]["revision"]
+    shop.describe(**changes)
+    failed = shop.promote("broken")
+    shop.describe()
+    assert failed.rc != 0
+    assert "status 500, expected 200" in failed.messages[0]
+    assert f"{shop.references['data']} serves as before" in failed.messages[0]
+    assert (shop.history()[0]["revision"], shop.serves()) == (revision, "0001 0002 0003 a1 a2")
+    assert shop.left_behind() == []

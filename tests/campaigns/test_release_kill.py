@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the railiance.stack authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""SIGKILL of the controller and of everything it started on the node, at ten steps of a release and in a switch."""
+"""SIGKILL of the controller and of everything that it started on the node: in a release, a switch, an exposure."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ STEPS = [
     ("Plan | See what the image would do to the schema", 0.5),
     ("Take the restore point", 1.5),
     ("Migrate | Bring the schema up to the new image", 1.5),
+    ("Rollout | Ask a pod of it before visitors can", 1.5),
     ("Rollout | Release the chart", 1.0),
     ("Rollout | Release the chart", 3.0),
     ("Record | Read the log and note that the release is complete", 0.2),
 ]
-#: Seconds into a switch: while it looks, while its Job runs, while Helm waits, near the end.
-SWITCH_SECONDS = [0.5, 1.2, 2.5, 4.5, 6.0]
+#: Seconds into a switch: before its Jobs, while they run, around Helm, while pods roll out, near the end.
+SWITCH_SECONDS = [0.5, 1.2, 2.5, 4.0, 5.0]
 
 
 @pytest.fixture(scope="module")

@@ -32,3 +32,15 @@ def test_no_secret_is_in_a_release(kubectl):
         kept = gzip.decompress(base64.b64decode(base64.b64decode(release["data"]["release"]))).decode()
         told = kept + json.dumps(release["metadata"])
         assert [value for value in hidden if value in told or base64.b64decode(value).decode() in told] == []
+
+
+def test_an_image_that_nobody_has_stops_a_promotion(playbook, task, kubectl):
+    before = task("release_info", history_of=APP)["history"][0]
+    absent = f"{before['image'].partition('@')[0]}@sha256:{'0' * 64}"
+    run = playbook("playbooks/promote.yml", "-e", f"app={APP}", "-e", f"image={absent}")
+    assert run.rc != 0
+    assert "not found" in run.messages[0]
+    assert "is undefined" not in run.output
+    assert task("release_info", history_of=APP)["history"][0] == before
+    jobs = kubectl(f"get jobs -n {APP} -o json")["items"]
+    assert [one["metadata"]["name"] for one in jobs if "ownerReferences" not in one["metadata"]] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ansible_collections.railiance.stack.plugins.module_utils._jobs import PURPOSE_LABEL, TRIAL
 from unit.fakes import FakeKube
 
 
@@ -31,8 +32,21 @@ def before(
     )
 
 
-def play_job(kube: FakeKube, log: str, code: int = 0, pod_status: dict[str, Any] | None = None) -> None:
-    """Every Job of the namespace shop gets a pod that has ended and said ``log``; ``kube.jobs`` remembers them."""
+#: Status of a pod that serves on this machine.
+SERVES = {"phase": "Running", "podIP": "127.0.0.1"}
+
+
+def play_job(
+    kube: FakeKube,
+    log: str,
+    code: int = 0,
+    pod_status: dict[str, Any] | None = None,
+    trial: tuple[dict[str, Any], str] = (SERVES, ""),
+) -> None:
+    """Every Job of the namespace shop gets a pod that has ended and said ``log``; ``kube.jobs`` remembers them.
+
+    :param trial: status and log of the pod of a Job that a new version is tried with.
+    """
     kube.jobs = []
 
     def on_write(kube, verb, ref):
@@ -40,7 +54,9 @@ def play_job(kube: FakeKube, log: str, code: int = 0, pod_status: dict[str, Any]
             return
         job = kube.objects[ref]
         kube.jobs.append(job)
-        kube.pod_logs[("shop", "job-pod")] = log
+        tried = job["metadata"].get("labels", {}).get(PURPOSE_LABEL) == TRIAL
+        name = "trial-pod" if tried else "job-pod"
+        kube.pod_logs[("shop", name)] = trial[1] if tried else log
         ended = {"phase": "Failed" if code else "Succeeded"}
         ended["containerStatuses"] = [{"name": "app", "state": {"terminated": {"exitCode": code}}}]
         kube.put(
@@ -48,12 +64,12 @@ def play_job(kube: FakeKube, log: str, code: int = 0, pod_status: dict[str, Any]
                 "apiVersion": "v1",
                 "kind": "Pod",
                 "metadata": {
-                    "name": "job-pod",
+                    "name": name,
                     "namespace": "shop",
                     "labels": {"batch.kubernetes.io/job-name": ref.name},
                     "ownerReferences": [{"uid": job["metadata"]["uid"]}],
                 },
-                "status": pod_status or ended,
+                "status": trial[0] if tried else pod_status or ended,
             }
         )
 

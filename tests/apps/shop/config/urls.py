@@ -20,6 +20,8 @@ def health(request):
 
 
 def version(request):
+    if "broken" in os.environ["KNOWN_MIGRATIONS"]:
+        raise RuntimeError("this page is broken")
     return HttpResponse(f"<title>Shop</title>migrations {os.environ['KNOWN_MIGRATIONS']};")
 
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
+from ansible_collections.railiance.stack.plugins.module_utils._chart import served
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
-from ansible_collections.railiance.stack.plugins.module_utils._helm import RUN_LABEL
+from ansible_collections.railiance.stack.plugins.module_utils._helm import RUN_LABEL, read_releases
+from ansible_collections.railiance.stack.plugins.module_utils._jobs import PURPOSE_LABEL, TRIAL
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Completed, Ref
 from ansible_collections.railiance.stack.plugins.module_utils._pod_migrations import planned
-from ansible_collections.railiance.stack.plugins.module_utils._release import STATE_LABEL, Look, Wanted, labels_of
+from ansible_collections.railiance.stack.plugins.module_utils._release import (
+    Look,
+    Wanted,
+    is_complete,
+    labels_of,
+)
 from ansible_collections.railiance.stack.plugins.modules.release_switch import ARGUMENT_SPEC, work
 from unit.fake_helm import stored_release
-from unit.fake_jobs import before, play_job
+from unit.fake_jobs import SERVES, before, play_job
+from unit.fake_site import Handler, serving
 from unit.fakes import FakeKube, FakeModule
 
 OURS = {"app.kubernetes.io/part-of": "railiance-stack", "app.kubernetes.io/instance": "shop"}
@@ -28,34 +35,20 @@ POLICY = {"hosts": ["shop.example.org"], "django": False, "login": None}
 LOGIN = {"namespace": "shop", "name": "smoke", "username_key": "username", "password_key": "password"}
 
 
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.server.seen.append((self.path, self.headers["Host"]))
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *words):
-        pass
-
-
 @pytest.fixture
 def server():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as here:
-        here.seen, here.status = [], 200
-        threading.Thread(target=here.serve_forever, daemon=True).start()
+    with serving() as here:
         yield here
-        here.shutdown()
 
 
-def chart(image, env=()):
+def chart(image, env=(), port=8000):
     """What the played Helm renders."""
     probe = {"httpGet": {"path": "/", "httpHeaders": [{"name": "Host", "value": "shop.example.org"}]}}
     probe["httpGet"]["httpHeaders"].append({"name": "X-Forwarded-Proto", "value": "https"})
     container = {
         "name": "app",
         "image": image,
-        "ports": [{"name": "http", "containerPort": 8000}],
+        "ports": [{"name": "http", "containerPort": port}],
         "env": list(env),
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
         "readinessProbe": probe,
@@ -102,23 +95,27 @@ ROLLED_OUT = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "ava
 class FakeHelm:
     """Renders the chart with the image of its values, and releases it.
 
-    ``fails`` is what an upgrade says; once ``overtaken``, another run releases right after this one.
+    ``fails`` is what an upgrade says; once ``overtaken``, another run releases right after this one. ``status`` is that
+    of the Deployment afterwards, ``also`` an object that comes with it.
     """
 
     def __init__(self, kube, port, env):
         self.kube, self.port, self.env = kube, port, env
         self.fails, self.overtaken, self.verbs, self.values = "", False, [], {}
+        self.status, self.also = ROLLED_OUT, None
 
     def __call__(self, command, stdin, timeout):
         self.verbs.append(command[1])
         values = json.loads(stdin)
-        objects = [chart(values["image"], self.env), service(self.port)]
+        objects = [chart(values["image"], self.env, self.port), service(self.port)]
         if command[1] == "template":
             return Completed(0, yaml.safe_dump_all(objects), "")
         if self.fails:
             return Completed(1, "", f"Error: {self.fails}\n")
         self.values = values
-        self.kube.put({**objects[0], "status": ROLLED_OUT})
+        self.kube.put({**objects[0], "status": self.status})
+        if self.also:
+            self.kube.put(self.also)
         labels = dict(part.split("=", 1) for part in command[command.index("--labels") + 1].split(","))
         self.kube.put(stored(2, objects, values, labels))
         if self.overtaken:
@@ -132,17 +129,17 @@ class FakeHelm:
 class World:
     """A complete release of OLD; ``switch`` releases NEW."""
 
-    def __init__(self, port, log=NOTHING, state=None, env=()):
+    def __init__(self, port, log=NOTHING, state=None, env=(), trial=(SERVES, "")):
         self.kube = kube = FakeKube(
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": OURS}},
-            {**chart(OLD, env), "status": ROLLED_OUT},
+            {**chart(OLD, env, port), "status": ROLLED_OUT},
             service(port),
         )
-        play_job(kube, log)
+        play_job(kube, log, trial=trial)
         wanted = Wanted.of({**APP, "version": OLD})
         self.values = {"image": OLD, "secretKeys": [{"name": "A"}], "secretVersions": {"shop-env": "7"}}
         labels = labels_of(wanted, state or Look(kube).state(wanted))
-        kube.put(stored(1, [chart(OLD, env), service(port)], self.values, labels))
+        kube.put(stored(1, [chart(OLD, env, port), service(port)], self.values, labels))
         self.helm = FakeHelm(kube, port, env)
 
     def switch(self, check=False, image=NEW, driver="django", **given):
@@ -154,12 +151,13 @@ class World:
                 "kubeconfig": "/k.yaml",
                 "app": {**APP, "version": image},
                 "values": {"image": image},
-                "labels": {STATE_LABEL: "null"},
+                "labels": {},
                 "commit": "c0ffee",
                 "policy": POLICY,
                 "migrations": {"driver": driver, "arguments": [], "directory": ""},
                 "public_host": "shop.example.org",
                 "checks": [{"path": "/health/"}],
+                "trial": False,
                 **given,
             },
         )
@@ -183,8 +181,7 @@ def test_another_image_is_released_looked_at_and_noted(world, server):
     assert server.seen == [("/health/", "shop.example.org")]
     assert [outcome["ok"] for outcome in done["outcomes"]] == [True]
     assert done["revision"] == 2
-    newest = world.kube.objects[Ref("v1", "Secret", "sh.helm.release.v1.shop.v2", "shop")]["metadata"]["labels"]
-    assert newest[STATE_LABEL] != "null"
+    assert is_complete(read_releases(world.kube, "shop", "shop")[0])
     assert Look(world.kube).verdict(Wanted.of({**APP, "version": NEW})).converged
 
 
@@ -316,12 +313,11 @@ def test_a_rollout_that_fails_says_what_served(world):
 
 def test_a_version_that_does_not_answer_is_not_noted(world, server, monkeypatch):
     monkeypatch.setattr("ansible_collections.railiance.stack.plugins.module_utils._switch._INSIDE_SECONDS", 0)
-    server.status = 500
+    server.statuses["/health/"] = 500
     with pytest.raises(StackError, match="status 500, expected 200") as caught:
         world.switch()
     assert caught.value.result["started"] is True
-    newest = world.kube.objects[Ref("v1", "Secret", "sh.helm.release.v1.shop.v2", "shop")]["metadata"]["labels"]
-    assert newest[STATE_LABEL] == "null"
+    assert not is_complete(read_releases(world.kube, "shop", "shop")[0])
 
 
 def test_the_release_of_another_run_is_not_noted_as_this_ones(world):
@@ -329,9 +325,7 @@ def test_the_release_of_another_run_is_not_noted_as_this_ones(world):
     with pytest.raises(StackError, match=r"is at revision 3 .*this run knows revision 2") as caught:
         world.switch()
     assert (caught.value.result["started"], caught.value.result["revision"]) == (True, 2)
-    for revision in (2, 3):
-        secret = world.kube.objects[Ref("v1", "Secret", f"sh.helm.release.v1.shop.v{revision}", "shop")]
-        assert secret["metadata"]["labels"][STATE_LABEL] == "null"
+    assert [is_complete(release) for release in read_releases(world.kube, "shop", "shop")] == [False, False, True]
 
 
 def test_a_release_that_cannot_be_noted_is_not_silent(world, server):
@@ -362,3 +356,85 @@ def test_errors_in_the_log_can_fail_it(world):
         world.switch(errors="fail")
     assert caught.value.result["started"] is True
     assert world.switch()["reason"] == "its settings, or the role, changed"
+
+
+CHECKS = [{"path": "/health/"}, {"path": "/prices/"}]
+
+
+def tried(world):
+    return [job for job in world.kube.jobs if job["metadata"]["labels"][PURPOSE_LABEL] == TRIAL]
+
+
+def test_a_pod_of_the_new_version_is_asked_everything_before_it_is_released(world, server):
+    done = world.switch(checks=CHECKS, trial=True)
+    [job] = tried(world)
+    pod = job["spec"]["template"]
+    assert [one["image"] for one in pod["spec"]["containers"]] == [NEW]
+    # No Service of the application sends requests to it.
+    assert pod["metadata"]["labels"].items() >= {PURPOSE_LABEL: TRIAL}.items()
+    assert not any(ref.kind == "Job" for ref in world.kube.objects)
+    once = ["/health/", "/prices/"]
+    assert [path for path, host in server.seen] == ["/health/", *once, *once]
+    assert {host for path, host in server.seen} == {"shop.example.org"}
+    assert (done["released"], len(done["outcomes"])) == (True, 4)
+
+
+def test_a_page_that_only_the_checks_see_broken_never_serves(server, monkeypatch):
+    monkeypatch.setattr("ansible_collections.railiance.stack.plugins.module_utils._trial._SETTLES", 0)
+    log = "Traceback (most recent call last)\n  File x\nKeyError: 'opensesame'\n"
+    secret = {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "env", "key": "PASSWORD"}}}
+    world = World(server.server_port, trial=(SERVES, log), env=[secret])
+    data = {"PASSWORD": base64.b64encode(b"opensesame").decode()}
+    world.kube.put(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "env", "namespace": "shop"}, "data": data}
+    )
+    server.statuses["/prices/"] = 500
+    told = r"/prices/: status 500, expected 200.* It logged: Traceback: KeyError"
+    with pytest.raises(StackError, match=told) as caught:
+        world.switch(checks=CHECKS, trial=True)
+    assert "opensesame" not in str(caught.value) + json.dumps(caught.value.result)
+    assert caught.value.result["started"] is False
+    assert (world.serves, "upgrade" in world.helm.verbs) == (OLD, False)
+    assert not any(ref.kind == "Job" for ref in world.kube.objects)
+
+
+def test_a_version_that_does_not_start_never_serves(server):
+    ended = {"phase": "Failed", "containerStatuses": [{"name": "app", "state": {"terminated": {"exitCode": 3}}}]}
+    log = "Traceback (most recent call last)\nModuleNotFoundError: No module named 'shop'\n"
+    world = World(server.server_port, trial=(ended, log))
+    with pytest.raises(StackError, match=r"ended with 3 .*It logged: Traceback: ModuleNotFoundError") as caught:
+        world.switch(trial=True)
+    assert caught.value.result["started"] is False
+    assert (world.serves, "upgrade" in world.helm.verbs) == (OLD, False)
+
+
+@pytest.mark.parametrize("given", [{"check": True}, {"image": OLD}, {"trial": False}])
+def test_no_pod_is_tried_without_need(world, given):
+    world.switch(**{"trial": True, **given})
+    assert tried(world) == []
+
+
+def test_what_needs_its_steps_leaves_no_pod_on_trial(server):
+    world = World(server.server_port, before(DATA) + ENDED)
+    assert world.switch(trial=True)["released"] is False
+    assert len(tried(world)) == 1
+    assert not any(ref.kind == "Job" for ref in world.kube.objects)
+
+
+def test_pods_that_do_not_get_ready_are_told_and_the_version_before_is_what_served(world):
+    world.helm.status = {**ROLLED_OUT, "replicas": 2}
+    with pytest.raises(StackError, match="Deployment shop/shop did not become available within 0 s") as caught:
+        world.switch(wait_timeout=0, driver="none")
+    assert (caught.value.result["started"], caught.value.result["revision"]) == (True, 2)
+    releases = read_releases(world.kube, "shop", "shop")
+    assert [(release.status, is_complete(release)) for release in releases] == [("deployed", False), ("deployed", True)]
+    assert served(releases) == {"revision": 1, "newest": 2, "image": OLD, "unknown": []}
+
+
+def test_once_it_serves_a_revision_counts_although_it_is_not_complete(world, server):
+    pending = {"metadata": {"name": "shop-tls", "namespace": "shop", "labels": OURS}}
+    world.helm.also = {"apiVersion": "cert-manager.io/v1", "kind": "Certificate", **pending}
+    assert world.switch()["noted"] is False
+    releases = read_releases(world.kube, "shop", "shop")
+    assert not is_complete(releases[0])
+    assert served(releases)["revision"] == 2

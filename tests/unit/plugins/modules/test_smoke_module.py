@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator
 from ansible_collections.railiance.stack.plugins.module_utils._smoke import credentials_of
 from ansible_collections.railiance.stack.plugins.modules.smoke import work
+from unit.fake_site import serving
 from unit.fakes import FakeKube, FakeModule
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.server.seen.append((self.path, self.headers["Host"], self.headers["X-Forwarded-Proto"]))
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    def log_message(self, *words):
-        pass
 
 
 @pytest.fixture
 def server():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as here:
-        here.seen = []
-        threading.Thread(target=here.serve_forever, daemon=True).start()
+    with serving() as here:
         yield here
-        here.shutdown()
 
 
 def smoke(port, check=False, **options):
@@ -51,7 +34,8 @@ def smoke(port, check=False, **options):
 def test_inside_the_cluster_the_application_sees_its_public_host(server):
     [found] = smoke(server.server_port)
     assert found.ok
-    assert server.seen == [("/health/", "shop.example.org", "https")]
+    assert server.seen == [("/health/", "shop.example.org")]
+    assert server.schemes == ["https"]
 
 
 KEYS = {"namespace": "shop", "name": "login", "username_key": "username", "password_key": "password"}
@@ -79,4 +63,4 @@ def test_check_mode_logs_nobody_in(server):
     login = {"path": "/login/", "secret": KEYS, "username_field": "username", "password_field": "password"}
     found = smoke(server.server_port, check=True, login=login)
     assert [one.name.split()[0] for one in found] == ["GET"]
-    assert [path for path, host, scheme in server.seen] == ["/health/"]
+    assert [path for path, host in server.seen] == ["/health/"]

@@ -39,8 +39,8 @@ spec:
               containerPort: {{ .Values.port }}
           startupProbe:
             {{- include "app.probe" . | nindent 12 }}
-            periodSeconds: 2
-            failureThreshold: 60
+            periodSeconds: 1
+            failureThreshold: 120
           readinessProbe:
             {{- include "app.probe" . | nindent 12 }}
             periodSeconds: 5
