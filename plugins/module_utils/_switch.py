@@ -9,7 +9,6 @@ needs more than the straight way (other settings, pending migrations) is left to
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +35,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._release_log impor
 from ansible_collections.railiance.stack.plugins.module_utils._release_note import note
 from ansible_collections.railiance.stack.plugins.module_utils._site import check_held, log_in, look_until
 from ansible_collections.railiance.stack.plugins.module_utils._smoke import Outcome
-from ansible_collections.railiance.stack.plugins.module_utils._trial import Trial, on_trial
+from ansible_collections.railiance.stack.plugins.module_utils._trial import on_trial
 
 #: Values that only the steps before a release can make; they are as the last release had them.
 _KEPT = ("secretKeys", "secretVersions")
@@ -112,12 +111,10 @@ class Switch:
             raise
 
     def _run(self, check_mode: bool) -> dict[str, Any]:
-        with self._on_trial(check_mode) as trial:
-            found = self._look_ahead(check_mode)
-            reason = self._in_the_way(found)
-            if reason:
-                return self._start.otherwise(reason)
-            outcomes = trial.ask(self._params["checks"], self._params["public_host"]) if trial else []
+        found = self._look_ahead(check_mode)
+        reason = self._in_the_way(found)
+        if reason:
+            return self._start.otherwise(reason)
         self._chart.values[RECORD] = {
             "commit": self._params["commit"],
             "schema": schema(found.get("applied") or []),
@@ -132,18 +129,9 @@ class Switch:
             "diff": self._plan.diff(),
             "revision": self._helm.expected[0],
         }
-        return result if check_mode else {**result, **self._carry_out(outcomes)}
+        return result if check_mode else {**result, **self._carry_out(self._try())}
 
     # -- before anything starts --------------------------------------------------------------------------------
-    def _on_trial(self, check_mode: bool) -> contextlib.AbstractContextManager[Trial | None]:
-        """A pod of the new version, which starts while the schema is looked at; none when no other pods are to come."""
-        params, live = self._params, live_pod(self._kube, self._chart)
-        image = str(self._chart.values["image"])
-        if check_mode or not params["trial"] or not live or pick_container(live)["image"] == image:
-            return contextlib.nullcontext()
-        wanted, seconds = self._wanted, params["wait_timeout"]
-        return on_trial(self._kube, live, app=wanted.name, namespace=wanted.namespace, image=image, timeout=seconds)
-
     def _look_ahead(self, check_mode: bool) -> dict[str, Any]:
         """What the new image would do to the schema, as the module django_manage tells it.
 
@@ -190,6 +178,19 @@ class Switch:
         accepted = (self._start.served or {}).get("unknown") or []
         unknown = [name for name in found["unknown"] or [] if name not in accepted]
         return f"it does not know migrations that are applied: {', '.join(unknown)}" if unknown else ""
+
+    def _try(self) -> list[Outcome]:
+        """What a pod of the new version answers that nobody is sent to; nothing when no other pods are to come.
+
+        Not before the schema was looked at: there are images that migrate when they start.
+        """
+        params, live = self._params, live_pod(self._kube, self._chart)
+        image = str(self._chart.values["image"])
+        if not params["trial"] or not live or pick_container(live)["image"] == image:
+            return []
+        name, namespace, seconds = self._wanted.name, self._wanted.namespace, params["wait_timeout"]
+        with on_trial(self._kube, live, app=name, namespace=namespace, image=image, timeout=seconds) as trial:
+            return trial.ask(params["checks"], params["public_host"])
 
     # -- what users notice -------------------------------------------------------------------------------------
     def _carry_out(self, outcomes: list[Outcome]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ options:
   trial:
     description:
       - Whether a pod of the new version is asked all of O(checks) before one of them gets a visitor's request.
-      - It starts while the schema is looked at. Not needed when the readiness probe asks all that O(checks) ask.
+      - It starts once the schema was looked at. Not needed when the readiness probe asks all that O(checks) ask.
     type: bool
     default: true
   wait_timeout:

@@ -414,11 +414,11 @@ def test_no_pod_is_tried_without_need(world, given):
     assert tried(world) == []
 
 
-def test_what_needs_its_steps_leaves_no_pod_on_trial(server):
+def test_no_pod_is_tried_before_the_schema_is_known_to_fit(server):
     world = World(server.server_port, before(DATA) + ENDED)
     assert world.switch(trial=True)["released"] is False
-    assert len(tried(world)) == 1
-    assert not any(ref.kind == "Job" for ref in world.kube.objects)
+    # It might migrate when it starts.
+    assert tried(world) == []
 
 
 def test_pods_that_do_not_get_ready_are_told_and_the_version_before_is_what_served(world):
