@@ -31,8 +31,8 @@ STEPS = [
     ("Rollout | Release the chart", 3.0),
     ("Record | Read the log and note that the release is complete", 0.2),
 ]
-#: Seconds into a switch: before its Jobs, while they run, around Helm, while pods roll out, near the end.
-SWITCH_SECONDS = [0.5, 1.2, 2.5, 4.0, 5.0]
+#: Seconds into a switch: before its Jobs, while it looks, while a pod is on trial, around Helm, while pods roll out.
+SWITCH_SECONDS = [0.5, 1.2, 3.0, 4.5, 6.0]
 
 
 @pytest.fixture(scope="module")
