@@ -61,14 +61,19 @@ class Bench:
 
     def pairs(self) -> Iterator[Pair]:
         """Each is prepared when the one before has been measured: what it adds would cost that one time."""
-        yield self.promotion()
+        yield self.promotion("promotion without migrations", smoke=[], within=5.0)
+        yield self.promotion("the same of an entry with a smoke list", smoke=[{"path": "/", "title": "Shop"}])
         yield self.converged()
         yield self.commit()
 
     # -- a promotion -------------------------------------------------------------------------------------------
-    def promotion(self) -> Pair:
-        """Two images that differ in one layer and know the same migrations take turns."""
+    def promotion(self, name: str, smoke: list[dict[str, str]], within: float | None = None) -> Pair:
+        """Two images that differ in one layer and know the same migrations take turns.
+
+        :param smoke: what a pod on trial is asked; without any there is none, as on the other side.
+        """
         shop, node = self.shop, self.shop.node
+        shop.describe(smoke=smoke)
         for image in ("data", "data again"):
             assert shop.promote(image).rc == 0
         # The same chart, values and Secrets as a release of its own in the same namespace.
@@ -77,7 +82,7 @@ class Bench:
             archive.add(ROOT / "roles" / "app_release" / "files" / "chart", ".")
         node(f"mkdir -p {CHART} && tar -x -C {CHART}", packed.getvalue())
         node(f"{HELM} get values {APP} -n {APP} -o yaml > {CHART}/values-now.yaml")
-        node(f"{HELM} install other {CHART} -n {APP} -f {CHART}/values-now.yaml --wait")
+        node(f"{HELM} upgrade other {CHART} --install -n {APP} -f {CHART}/values-now.yaml --wait")
         images = itertools.cycle(["data", "data", "data again", "data again"])  # each side gets each in turn
 
         def next_image() -> None:
@@ -86,7 +91,7 @@ class Bench:
             node(f"echo {reference} > {CHART}/image")
 
         return Pair(
-            "promotion without migrations",
+            name,
             ours=self.play("playbooks/promote.yml", "-e", f"@{shop.entries}", "-e", f"@{self.version}"),
             theirs=ssh(
                 self.lab,
@@ -94,7 +99,7 @@ class Bench:
                 f" && sudo k3s kubectl exec -n {APP} deploy/other -- python manage.py migrate --check",
             ),
             theirs_is="helm upgrade --wait, then kubectl exec … migrate --check",
-            within=5.0,
+            within=within,
             before=next_image,
             runs=5,
         )
