@@ -75,9 +75,11 @@ def test_what_another_run_released_is_not_noted_as_this_ones(shop, node):
 
 def test_what_another_run_released_is_not_put_back(shop, node):
     assert shop.promote("data again").rc == 0
-    shop.describe(smoke=[{"path": "/", "title": "Another title"}])
+    # The pods stay as they are, so none is on trial: it fails once it is released.
+    nightly = {"name": "nightly", "schedule": "0 4 * * *", "command": ["true"]}
+    shop.describe(smoke=[{"path": "/", "title": "Another title"}], schedules=[nightly])
     before, other = go_back_by_hand(shop, node, shop.history()[0]["revision"])
-    run = shop.promote("data")
+    run = shop.promote("data again")
     other.join()
     assert run.rc != 0
     assert f"is at revision {before + 2} (Rollback to" in run.messages[-1], run.messages
