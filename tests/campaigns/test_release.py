@@ -12,7 +12,7 @@ import shlex
 import pytest
 from shop import shop_with
 
-IMAGES = ("initial", "data", "irreversible", "destructive", "half", "hanging")
+IMAGES = ("initial", "data", "broken", "irreversible", "destructive", "half", "hanging")
 IRREVERSIBLE = '{"app_release_approved": ["shop.0004_irreversible"]}'
 DESTRUCTIVE = '{"app_release_approved": ["shop.0005_destructive"]}'
 WINDOW = '{"app_release_window": "Sunday 02:00, said on Friday"}'
