@@ -240,7 +240,7 @@ def started_job(
                 raise Timeout(
                     f"The pod of {ref} was not ready within {timeout:.0f} s.",
                     "Look at its events for what it waits for.",
-                    log=_log(kube, pod, container) if pod else "",
+                    log=log_of(kube, pod, container) if pod else "",
                     events=_events(kube, ref, uid, pod),
                 )
             clock.sleep(trouble.pace)
@@ -318,7 +318,7 @@ def _follow(
                 raise Timeout(
                     f"{ref} did not end within {timeout:.0f} s and was stopped.",
                     "Raise the timeout, or find out what it waits for in its log and events.",
-                    log=_log(kube, pod, container) if pod else "",
+                    log=log_of(kube, pod, container) if pod else "",
                     events=_events(kube, ref, uid, pod),
                 )
             listener.wait(trouble.pace)
@@ -348,7 +348,7 @@ class _Listener:
         if self._channel is None and self._tries and (running or _placed(pod)):
             self._attach(pod, last=running)
         if self._channel is None:
-            log = _log(self._kube, pod, self._container) if running and not self._tries else ""
+            log = log_of(self._kube, pod, self._container) if running and not self._tries else ""
             return log, self._last_word(log)
         log = self._heard.decode(errors="replace")
         rc = self._last_word(log)
@@ -482,10 +482,10 @@ def _outcome(kube: Kube, pod: Object, container: str) -> Outcome:
         ended = (status.get("state") or {}).get("terminated")
         if ended and (status.get("name") == container or (rc == -1 and ended.get("exitCode"))):
             rc, reason = int(ended.get("exitCode") or 0), str(ended.get("reason") or reason)
-    return Outcome(rc, _log(kube, pod, container), reason, pod["metadata"]["name"])
+    return Outcome(rc, log_of(kube, pod, container), reason, pod["metadata"]["name"])
 
 
-def _log(kube: Kube, pod: Object, container: str) -> str:
+def log_of(kube: Kube, pod: Object, container: str) -> str:
     try:
         return kube.logs(pod["metadata"]["namespace"], pod["metadata"]["name"], container, tail=_LOG_LINES)
     except ApiError as error:

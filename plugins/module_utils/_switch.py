@@ -35,7 +35,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._release_log impor
 from ansible_collections.railiance.stack.plugins.module_utils._release_note import note
 from ansible_collections.railiance.stack.plugins.module_utils._site import check_held, log_in, look_until
 from ansible_collections.railiance.stack.plugins.module_utils._smoke import Outcome
-from ansible_collections.railiance.stack.plugins.module_utils._trial import on_trial
+from ansible_collections.railiance.stack.plugins.module_utils._trial import try_out
 
 #: Values that only the steps before a release can make; they are as the last release had them.
 _KEPT = ("secretKeys", "secretVersions")
@@ -189,8 +189,8 @@ class Switch:
         if not params["trial"] or not live or pick_container(live)["image"] == image:
             return []
         name, namespace, seconds = self._wanted.name, self._wanted.namespace, params["wait_timeout"]
-        with on_trial(self._kube, live, app=name, namespace=namespace, image=image, timeout=seconds) as trial:
-            return trial.ask(params["checks"], params["public_host"])
+        checks, host = params["checks"], params["public_host"]
+        return try_out(self._kube, live, checks, host, app=name, namespace=namespace, image=image, timeout=seconds)
 
     # -- what users notice -------------------------------------------------------------------------------------
     def _carry_out(self, outcomes: list[Outcome]) -> dict[str, Any]:

@@ -9,19 +9,18 @@ started first, as a Job's: it has the environment, volumes and command of those 
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
 from ansible_collections.railiance.stack.plugins.module_utils._http import Http
 from ansible_collections.railiance.stack.plugins.module_utils._jobs import (
     TRIAL,
-    PodWhen,
     build_job,
     job_labels,
     job_name,
+    log_of,
     started_job,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Object, Ref
@@ -43,70 +42,64 @@ _GRACE = 1
 _SHOWN = 3
 
 
-class Trial:
-    """A pod that starts."""
-
-    def __init__(self, kube: Kube, pod: Object, namespace: str, pod_when: PodWhen) -> None:
-        self._kube, self._pod, self._namespace, self._pod_when = kube, pod, namespace, pod_when
-
-    def ask(self, checks: Sequence[dict[str, Any]], host: str) -> list[Outcome]:
-        """Every check, of the pod itself and as the proxy would ask.
-
-        :param checks: the first one says that it serves; it is waited for as long as for the pod.
-        :param host: public host name.
-        :raises StackError: naming what does not hold, and what the pod logged.
-        """
-        port = pick_container(self._pod)["ports"][0]["containerPort"]
-        http, found = Http(plain=True), list[Outcome]()
-
-        def url_of(pod: Object) -> str:
-            return f"http://{pod['status']['podIP']}:{port}"
-
-        def serves(pod: Object) -> bool:
-            if not (pod.get("status") or {}).get("podIP"):
-                return False
-            found[:] = look_until(url_of(pod), list(checks[:1]), http, 0, host)
-            return all(outcome.ok for outcome in found)
-
-        try:
-            pod = self._pod_when(serves)
-        except StackError as error:
-            wrong = "".join(f" {one.name}: {one.detail}." for one in found if not one.ok)
-            raise self._failed(f"{error.message}{wrong}", error, str(error.result.get("log") or "")) from None
-        outcomes = look_until(url_of(pod), list(checks), http, _SETTLES, host)
-        try:
-            check_held(url_of(pod), outcomes)
-        except StackError as error:
-            log = self._kube.logs(self._namespace, pod["metadata"]["name"], pick_container(self._pod)["name"])
-            raise self._failed(error.message, error, log) from None
-        return outcomes
-
-    def _failed(self, message: str, error: StackError, log: str) -> StackError:
-        names = secret_references(self._pod)
-        found = (self._kube.get(Ref("v1", "Secret", name, self._namespace)) for name in names)
-        lines = Errors().lines(Mask([secret for secret in found if secret])(log))
-        told = f" It logged: {' | '.join(lines[:_SHOWN])}" if lines else ""
-        hint = error.hint or "No visitor was sent to it."
-        kept = {key: value for key, value in error.result.items() if key in ("outcomes", "events", "reason")}
-        return StackError(f"{message}{told}", hint, suspicious=lines, **kept)
-
-
-@contextlib.contextmanager
-def on_trial(
-    kube: Kube, template: Object, *, app: str, namespace: str, image: str = "", timeout: float
-) -> Iterator[Trial]:
-    """The pod, from its start to the end of the block.
+def try_out(
+    kube: Kube,
+    template: Object,
+    checks: Sequence[dict[str, Any]],
+    host: str,
+    *,
+    app: str,
+    namespace: str,
+    image: str = "",
+    timeout: float,
+) -> list[Outcome]:
+    """Start the pod, ask it every check as the proxy would, and delete it.
 
     :param template: as the Deployment has it.
+    :param checks: the first one says that it serves; it is waited for as long as for the pod.
+    :param host: public host name.
     :param image: in place of the template's.
     :param timeout: seconds until it must serve.
+    :raises StackError: naming what does not hold, and what the pod logged.
     """
-    container = pick_container(template)["name"]
+    container = pick_container(template)
     labels = job_labels(app, TRIAL)
-    pod = build_pod(without_claims_to_come(kube, template, namespace), container, labels=labels, image=image)
+    pod = build_pod(without_claims_to_come(kube, template, namespace), container["name"], labels=labels, image=image)
     pod["spec"]["terminationGracePeriodSeconds"] = _GRACE
     # A name of its own: one that a killed run has left must not stand in the way.
     name = job_name(app, TRIAL, namespace, secrets.token_hex(8))
     job = build_job(name, namespace, pod, labels=labels, timeout=int(timeout) + _SETTLES)
-    with started_job(kube, job, container, timeout=timeout) as pod_when:
-        yield Trial(kube, template, namespace, pod_when)
+    http, found = Http(plain=True), list[Outcome]()
+
+    def url_of(pod: Object) -> str:
+        return f"http://{pod['status']['podIP']}:{container['ports'][0]['containerPort']}"
+
+    def serves(pod: Object) -> bool:
+        if not (pod.get("status") or {}).get("podIP"):
+            return False
+        found[:] = look_until(url_of(pod), list(checks[:1]), http, 0, host)
+        return all(outcome.ok for outcome in found)
+
+    with started_job(kube, job, container["name"], timeout=timeout) as pod_when:
+        try:
+            pod = pod_when(serves)
+        except StackError as error:
+            wrong = "".join(f" {one.name}: {one.detail}." for one in found if not one.ok)
+            log = str(error.result.get("log") or "")
+            raise _failed(kube, template, namespace, f"{error.message}{wrong}", error, log) from None
+        outcomes = look_until(url_of(pod), list(checks), http, _SETTLES, host)
+        try:
+            check_held(url_of(pod), outcomes)
+        except StackError as error:
+            log = log_of(kube, pod, container["name"])
+            raise _failed(kube, template, namespace, error.message, error, log) from None
+    return outcomes
+
+
+def _failed(kube: Kube, template: Object, namespace: str, message: str, error: StackError, log: str) -> StackError:
+    found = (kube.get(Ref("v1", "Secret", name, namespace)) for name in secret_references(template))
+    lines = Errors().lines(Mask([secret for secret in found if secret])(log))
+    told = f" It logged: {' | '.join(lines[:_SHOWN])}" if lines else ""
+    hint = error.hint or "No visitor was sent to it."
+    kept = {key: value for key, value in error.result.items() if key in ("outcomes", "events", "reason")}
+    return StackError(f"{message}{told}", hint, suspicious=lines, **kept)

@@ -86,7 +86,7 @@ from typing import Any
 
 from ansible_collections.railiance.stack.plugins.module_utils._kube import Kube, Ref, run_cluster_module
 from ansible_collections.railiance.stack.plugins.module_utils._site import CHECK_SPEC
-from ansible_collections.railiance.stack.plugins.module_utils._trial import on_trial
+from ansible_collections.railiance.stack.plugins.module_utils._trial import try_out
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
@@ -106,9 +106,15 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
         return {"changed": False, "asked": False}
     if module.check_mode:
         return {"changed": False, "asked": True}
-    seconds = params["wait_timeout"]
-    with on_trial(kube, _pod(deployment), app=params["app"], namespace=str(ref.namespace), timeout=seconds) as trial:
-        outcomes = trial.ask(params["checks"], params["public_host"])
+    outcomes = try_out(
+        kube,
+        _pod(deployment),
+        params["checks"],
+        params["public_host"],
+        app=params["app"],
+        namespace=str(ref.namespace),
+        timeout=params["wait_timeout"],
+    )
     return {"changed": False, "asked": True, "outcomes": [outcome.as_dict() for outcome in outcomes]}
 
 

@@ -20,11 +20,6 @@ def shop(task, node, kubectl, playbook, lab, tmp_path_factory):
         yield shop
 
 
-def image_of(shop):
-    pod = shop.kubectl(f"get deploy -n {shop.app} {shop.app} -o json")["spec"]["template"]["spec"]
-    return pod["containers"][0]["image"]
-
-
 def labels_of(shop, revision):
     secret = shop.kubectl(f"get secret -n {shop.app} sh.helm.release.v1.{shop.app}.v{revision} -o json")
     return secret["metadata"]["labels"]
@@ -53,7 +48,7 @@ def test_going_back_to_an_image_is_recorded_as_that_image(shop):
     assert back.rc == 0, back.messages
     assert f"now runs {shop.references['data']}" in " ".join(back.output.split())
     newest = shop.history()[0]
-    assert (image_of(shop), newest["complete"]) == (shop.references["data"], True)
+    assert (shop.image(), newest["complete"]) == (shop.references["data"], True)
     label = labels_of(shop, newest["revision"])["railiance.io/version"]
     # A label holds one letter less; by it the next deploy sees that another version is released.
     assert shop.references["data"][:-1].endswith(label)
@@ -69,7 +64,7 @@ def test_what_another_run_released_is_not_noted_as_this_ones(shop, node):
     assert f"is at revision {before + 2} (Rollback to" in run.messages[-1], run.messages
     newest = shop.history()[0]
     assert (newest["revision"], newest["status"]) == (before + 2, "deployed")
-    assert image_of(shop) == shop.references["data"]
+    assert shop.image() == shop.references["data"]
     print("overtaken before the note:", run.messages[-1])
 
 
@@ -105,7 +100,7 @@ def test_rotate_acts_on_what_serves_and_only_when_that_is_complete(shop, node):
     assert completed.rc == 0, completed.messages
     done = shop.play("rotate", "-e", "rotate=database_password")
     assert done.rc == 0, done.messages
-    assert (image_of(shop), shop.history()[0]["complete"]) == (shop.references["data again"], True)
+    assert (shop.image(), shop.history()[0]["complete"]) == (shop.references["data again"], True)
     print("not complete:", refused.messages[-1])
 
 
@@ -123,7 +118,7 @@ def test_only_what_is_there_is_removed_and_data_only_after_a_yes(shop, playbook)
     asked = shop.play("remove", "-e", "drop_data=true", "-e", "stack_confirm=true")
     assert asked.rc != 0
     assert "Removal of rel-once was not confirmed, nothing of it was changed." in asked.messages[-1]
-    assert image_of(shop) == shop.references["data again"]
+    assert shop.image() == shop.references["data again"]
     orphan = playbook("playbooks/remove.yml", "-e", f"app={shop.app}")
     assert orphan.rc == 0, orphan.messages
     assert shop.kubectl(f"get deploy -n {shop.app} -o json")["items"] == []

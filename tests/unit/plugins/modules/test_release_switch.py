@@ -22,7 +22,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._release import (
 from ansible_collections.railiance.stack.plugins.modules.release_switch import ARGUMENT_SPEC, work
 from unit.fake_helm import stored_release
 from unit.fake_jobs import SERVES, before, play_job
-from unit.fake_site import Handler, serving
+from unit.fake_site import Handler
 from unit.fakes import FakeKube, FakeModule
 
 OURS = {"app.kubernetes.io/part-of": "railiance-stack", "app.kubernetes.io/instance": "shop"}
@@ -33,12 +33,6 @@ DEPLOYMENT = Ref("apps/v1", "Deployment", "shop", "shop")
 APP = {"name": "shop", "settings": "5e77"}
 POLICY = {"hosts": ["shop.example.org"], "django": False, "login": None}
 LOGIN = {"namespace": "shop", "name": "smoke", "username_key": "username", "password_key": "password"}
-
-
-@pytest.fixture
-def server():
-    with serving() as here:
-        yield here
 
 
 def chart(image, env=(), port=8000):

@@ -9,16 +9,9 @@ from ansible_collections.railiance.stack.plugins.module_utils._errors import Sta
 from ansible_collections.railiance.stack.plugins.module_utils._jobs import TRIAL, job_labels, sweep
 from ansible_collections.railiance.stack.plugins.modules.release_trial import work
 from unit.fake_jobs import SERVES, play_job
-from unit.fake_site import serving
 from unit.fakes import FakeKube, FakeModule
 
 CHECKS = [{"path": "/health/"}, {"path": "/prices/"}]
-
-
-@pytest.fixture
-def server():
-    with serving() as here:
-        yield here
 
 
 def deployment(port, **changes):

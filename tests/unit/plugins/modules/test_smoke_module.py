@@ -6,14 +6,7 @@ import pytest
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator
 from ansible_collections.railiance.stack.plugins.module_utils._smoke import credentials_of
 from ansible_collections.railiance.stack.plugins.modules.smoke import work
-from unit.fake_site import serving
 from unit.fakes import FakeKube, FakeModule
-
-
-@pytest.fixture
-def server():
-    with serving() as here:
-        yield here
 
 
 def smoke(port, check=False, **options):
