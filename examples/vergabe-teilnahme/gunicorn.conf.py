@@ -40,7 +40,10 @@ def worker_exit(server: Any, worker: Any) -> None:
 wsgi_app = "config.wsgi:application"
 bind = f"0.0.0.0:{os.environ.get('PORT', '8000')}"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
-threads = int(os.environ.get("WEB_THREADS", "4"))
+# Many: a connection that the proxy has opened and not used yet takes one for up to five seconds. A pool decides how
+# many of them talk to the database at once; commands need none.
+threads = int(os.environ.get("WEB_THREADS", "32"))
+os.environ.setdefault("DATABASE_POOL_SIZE", "4")
 worker_class = "gthread"
 # Longer than the proxy keeps an idle connection (Traefik: 90 s), so that it is never the server that closes one just
 # as a request arrives on it.

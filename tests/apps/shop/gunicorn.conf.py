@@ -6,7 +6,8 @@ from __future__ import annotations
 wsgi_app = "config.wsgi:application"
 bind = "0.0.0.0:8000"
 workers = 2
-threads = 4
+# A connection that the proxy has opened and not used yet takes a thread, for up to five seconds.
+threads = 32
 worker_class = "gthread"
 # Longer than the proxy keeps an idle connection, so that it is never the server that closes one as a request arrives.
 keepalive = 95

@@ -62,7 +62,7 @@ def integer(name: str, *, default: int) -> int:
 def database(url: str) -> dict[str, Any]:
     """Turn a database URL into an entry of ``DATABASES``.
 
-    PostgreSQL connections stay open (``CONN_MAX_AGE`` seconds, default 600) or come from a pool of at most
+    PostgreSQL connections stay open (``CONN_MAX_AGE`` seconds, default 600) or come from a pool of
     ``DATABASE_POOL_SIZE`` connections per process, and are checked before use.
 
     Raises:
@@ -80,7 +80,8 @@ def database(url: str) -> dict[str, Any]:
     options: dict[str, Any] = {"connect_timeout": 3, "tcp_user_timeout": 10_000, **config.get("OPTIONS", {})}
     pool_size = integer("DATABASE_POOL_SIZE", default=0)
     if pool_size:
-        options["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 3}
+        # Of fixed size: what is open already does not notice a new password.
+        options["pool"] = {"min_size": pool_size, "max_size": pool_size, "timeout": 3}
     # Django rejects a pool together with persistent connections.
     config["CONN_MAX_AGE"] = 0 if pool_size else integer("CONN_MAX_AGE", default=600)
     config["CONN_HEALTH_CHECKS"] = True
