@@ -21,6 +21,7 @@ from ansible_collections.railiance.stack.plugins.module_utils import (
     _pod_migrations,
     _pod_revision,
     _pod_rows,
+    _pod_user,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator, StackError
 from ansible_collections.railiance.stack.plugins.module_utils._pod_migrations import MARK
@@ -205,8 +206,15 @@ def changes_nothing(request: Request) -> bool:
 
 
 def reading(request: Request, application: str = "") -> list[Command]:
-    """What may run in check mode: for migrations the look at what is pending, read-only; for others nothing."""
-    return [_look(request, application, stay=False)] if request.command == "migrate" else []
+    """What may run in check mode, read-only: the look at what is pending, or at whether a user exists."""
+    if request.command == "migrate":
+        return [_look(request, application, stay=False)]
+    # Arguments may name another user.
+    if request.command == "createsuperuser" and not request.extra_args:
+        script = _script({"database": request.database}, _pod_user)
+        env = {**_named(application), "PGOPTIONS": _READ_ONLY}
+        return [Command("run", _in_shell(request, script), env=env, shown=_manage(request))]
+    return []
 
 
 def commands(request: Request, application: str = "") -> list[Command]:
@@ -412,6 +420,8 @@ def _judge_command(request: Request, ran: Ran | None) -> Verdict | None:
     if ran.rc != 0:
         return None
     said = without_marks(ran.stdout)
+    if user := told(ran).get("user"):
+        return Verdict(not user["exists"], None, 0, said, ran.stderr)
     rows = told(ran).get("rows", {})
     counted = None if request.changed_pattern else rows.get("changed")
     changed = _changed(request, said) if counted is None else bool(counted)

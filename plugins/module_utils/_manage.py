@@ -151,7 +151,7 @@ class Manage:
         if unknown:
             return self._foretold(unknown)
         try:
-            return self._carry_out(commands)
+            return self._carry_out(commands, looking=True)
         except NotStarted as error:
             if error.reason not in IMAGE_REASONS or not image_may_come:
                 raise
@@ -183,7 +183,8 @@ class Manage:
             return self.foretell(image_may_come=False)
         return self._carry_out(_django.commands(self.task.request, self._lock_name()))
 
-    def _carry_out(self, commands: list[Command]) -> dict[str, Any]:
+    def _carry_out(self, commands: list[Command], looking: bool = False) -> dict[str, Any]:
+        """:param looking: nothing is to change, so nobody needs a password."""
         task = self.task
         template = task.pod_template or self._deployment_template()
         if template is None:
@@ -192,11 +193,11 @@ class Manage:
                 "Release the application first, or pass the pod template of the release.",
             )
         secrets = [secret for name in secret_references(template) if (secret := self._secret(name))]
-        password = self._password_secret()
+        password = None if looking else self._password_secret()
         mask = Mask([*secrets, *([password] if password else [])])
         image = task.image or pick_container(template, task.container)["image"]
         try:
-            log, executed = self._in_job(template, commands) if task.mode == "job" else self._in_pod(commands, password)
+            log, executed = self._start(template, commands, looking, password)
         except StackError as error:
             raise _masked_error(error, mask) from None
         ran, stray = _runner.parse(log, commands)
@@ -206,10 +207,9 @@ class Manage:
         if verdict is None:
             raise _masked_error(self._failure(commands, ran, stray, executed), mask)
         found = verdict.migrations
-        looked = commands == _django.reading(task.request, self._lock_name())
-        if found and found.verdict == "impossible" and not looked:
+        if found and found.verdict == "impossible" and not looking:
             raise _masked_error(_no_way_back(found, executed), mask)
-        if found and found.settings and looked and task.public_hosts:
+        if found and found.settings and looking and task.public_hosts:
             self._check_settings(found.settings)
         pending = [_named(one) for one in found.pending] if found else []
         plan = Plan([_step(self._target(), pending)] if verdict.changed else [])
@@ -234,13 +234,20 @@ class Manage:
         """
         return job_name(self.task.app, "manage", self.task.namespace)
 
-    def _in_job(self, template: Object, commands: list[Command]) -> tuple[str, str]:
+    def _start(
+        self, template: Object, commands: list[Command], looking: bool, password: Object | None
+    ) -> tuple[str, str]:
         """:returns: the log and where it comes from."""
+        if self.task.mode == "job":
+            return self._in_job(template, commands, looking)
+        return self._in_pod(commands, password)
+
+    def _in_job(self, template: Object, commands: list[Command], looking: bool) -> tuple[str, str]:
         task = self.task
         template = without_claims_to_come(self.kube, template, task.namespace)
         container = pick_container(template, task.container)["name"]
         env: list[Object] = [{"name": name, "value": value} for name, value in task.environment.items()]
-        if task.password:
+        if task.password and not looking:
             name, key = task.password
             env.append({"name": _PASSWORD_VARIABLE, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}})
         labels = job_labels(task.app, "management-command")
@@ -248,7 +255,6 @@ class Manage:
             task.request.python, commands, task.directory, timeout=task.timeout, wait=BEGINS_ALONE_AFTER
         )
         pod = build_pod(template, container, argv, labels=labels, image=task.image, env=env)
-        looking = commands == _django.reading(task.request, self._lock_name())
         name = self._lock_name()
         if looking or _django.changes_nothing(task.request):
             purpose = task.request.command.replace("_", "-").lower()[:30] + "-look"

@@ -34,6 +34,8 @@ attributes:
       - C(migrate) runs one Job, which deletes itself and whose database session is read-only, to read what is
         pending, as with O(plan=true). Where the image, the namespace or a Secret does not exist yet, the result says
         so instead.
+      - C(createsuperuser) looks in the same way whether the user exists, unless O(extra_args) are given. Whether
+        there is a password is not asked, as a task before may have to put it there.
       - Every other command is not run. One that changes nothing is reported unchanged, any other changed.
   diff_mode:
     support: partial

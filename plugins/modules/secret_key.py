@@ -54,6 +54,12 @@ options:
     description: Letters and digits of a new key.
     type: int
     default: 50
+  foretold:
+    description:
+      - In check mode, that a task before would have announced a key, which O(state=switched) then has to switch to. For
+        V(true) outside check mode the Secret itself decides, as ever.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -71,6 +77,11 @@ plan:
   returned: success
   type: list
   elements: dict
+secret_version:
+  description:
+    - Stands for the values of the Secret as this leaves it; another one has to become new pods.
+  returned: success
+  type: str
 fallbacks:
   description: How many fallbacks there are now.
   returned: success
@@ -97,6 +108,7 @@ from ansible_collections.railiance.stack.plugins.module_utils._kube import (
 from ansible_collections.railiance.stack.plugins.module_utils._plan import Plan, Step
 from ansible_collections.railiance.stack.plugins.module_utils._secret import (
     WantedSecret,
+    content_version,
     decode,
     generate,
     given_keys,
@@ -116,6 +128,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["announced", "switched", "retired"], "required": True},
     "keep_days": {"type": "int", "default": 14, "no_log": False},
     "length": {"type": "int", "default": 50},
+    "foretold": {"type": "bool", "default": False},
 }
 
 
@@ -130,15 +143,17 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
     if params["state"] == "announced":
         has = announced(had, generate(params["length"]))
     elif params["state"] == "switched":
-        has = switched(had, now)
+        to_come = module.check_mode and params["foretold"]
+        has = switched(announced(had, generate(params["length"])) if to_come else had, now)
     else:
         has = retired(had, now, keep)
-    plan = Plan()
+    plan, version = Plan(), content_version(live)
     if has != had:
         wanted = WantedSecret(ref, live.get("type", "Opaque"), annotations=has.notes())
         target = wanted.merged(live, {**decode(live), **has.values()})
         # From now on they are the rotation's: a release whose entry does not give them any more must not drop them.
         note_given(target["metadata"], given_keys(live) - has.values().keys())
+        version = content_version(target)
         before, after = masked(comparable(live), comparable(target))
         # Replaces exactly the version that was read: two rotations at once do not mix.
         plan.add(Step("update", str(ref), before, after, functools.partial(kube.replace, target), params["state"]))
@@ -147,6 +162,7 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
         "changed": plan.changed,
         "plan": plan.describe(),
         "diff": plan.diff(),
+        "secret_version": version,
         "fallbacks": len(has.others),
         "needed_until": until.strftime("%Y-%m-%dT%H:%M:%SZ") if until else "",
     }

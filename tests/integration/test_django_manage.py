@@ -57,12 +57,13 @@ def test_a_superuser_is_made_once_and_the_password_is_seen_nowhere(series, kubec
     made = series.task("kube_secret", name="admin", namespace=APP, secret_data={"password": password})
     assert not made.get("failed")
     arguments = {"username": "root", "email": "root@example.org", "password_secret": {"name": "admin"}}
-    first = series.manage("initial", "createsuperuser", **arguments)
-    again = series.manage("initial", "createsuperuser", **arguments)
-    assert [first["changed"], again["changed"]] == [True, False], (first, again)
+    to_come, first, there, again = (
+        series.manage("initial", "createsuperuser", check=check, **arguments) for check in (True, False, True, False)
+    )
+    assert [one["changed"] for one in (to_come, first, there, again)] == [True, True, False, False]
     assert series.sql("select username, is_superuser from auth_user") == "root|t"
     events = kubectl(f"get events -n {APP} -o yaml")
-    assert password not in repr([first, again]) + events
+    assert password not in repr([to_come, first, there, again]) + events
     without = series.manage("initial", "createsuperuser", username="x", password_secret={"name": "admin", "key": "no"})
     assert "a user without a password cannot log in" in without["msg"]
 

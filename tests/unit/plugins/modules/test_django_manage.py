@@ -427,6 +427,30 @@ def test_a_superuser_gets_the_password_by_reference():
     assert "admin-canary" not in json.dumps([result, kube.jobs])
 
 
+@pytest.mark.parametrize("exists", [False, True])
+def test_check_mode_looks_whether_the_user_exists_and_needs_no_password(exists):
+    kube = world(said("user", exists=exists).replace("look", "run") + "run rc 0\n")
+    result = run(
+        kube,
+        check_mode=True,
+        command="createsuperuser",
+        username="root",
+        password_secret={"name": "admin", "key": "password"},
+    )
+    container = kube.jobs[0]["spec"]["template"]["spec"]["containers"][0]
+    env = {entry["name"]: entry for entry in container["env"]}
+    assert (result["changed"], bool(result["plan"]), result["executed_by"]) == (not exists, not exists, "job")
+    assert "DJANGO_SUPERUSER_PASSWORD" not in env
+    assert "default_transaction_read_only=on" in json.dumps(container)
+    assert kube.jobs[0]["metadata"]["name"].startswith("shop-createsuperuser-look-")
+
+
+def test_a_user_whom_arguments_name_is_not_looked_for():
+    kube = world()
+    result = run(kube, check_mode=True, command="createsuperuser", extra_args=["--username", "root"])
+    assert (result["changed"], kube.jobs) == (True, [])
+
+
 @pytest.mark.parametrize("values", [{}, {"password": ""}, {"other": "x"}])
 def test_a_superuser_without_a_password_is_refused(values):
     kube = world("", 0, secret("admin", values))

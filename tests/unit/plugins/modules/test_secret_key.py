@@ -103,3 +103,22 @@ def test_keys_that_an_entry_gave_once_are_the_rotations_afterwards():
     kube.objects[REF]["metadata"]["annotations"] = {GIVEN_ANNOTATION: "SECRET_KEY,SECRET_KEY_FALLBACKS,SMTP_PASSWORD"}
     run(kube, "announced")
     assert kube.objects[REF]["metadata"]["annotations"][GIVEN_ANNOTATION] == "SMTP_PASSWORD"
+
+
+def test_check_mode_foretells_the_whole_way():
+    kube = cluster("old")
+    before = keys(kube)
+    announced = run(kube, "announced", check_mode=True)
+    switched = run(kube, "switched", check_mode=True, foretold=announced["changed"])
+    assert (announced["changed"], switched["changed"], keys(kube)) == (True, True, before)
+    assert not run(kube, "switched", check_mode=True)["changed"]
+    # For real the Secret decides.
+    assert not run(kube, "switched", foretold=True)["changed"]
+
+
+def test_the_version_changes_with_the_keys():
+    kube = cluster("old")
+    idle = run(kube, "switched")["secret_version"]
+    announced = run(kube, "announced")["secret_version"]
+    assert announced != idle
+    assert run(kube, "announced")["secret_version"] == announced
