@@ -56,8 +56,8 @@ _value:
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.railiance.stack.plugins.filter.release_target import release_target
+from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator
+from ansible_collections.railiance.stack.plugins.module_utils._release_target import release_target
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -98,7 +98,7 @@ def _back(history: Rows) -> str:
     """The revision that a way back leads to; empty where the playbook chooses, or says that there is none."""
     try:
         return f"release={release_target(history, 'previous')['revision']}" if history else ""
-    except AnsibleFilterError:
+    except NeedsOperator:
         return ""
 
 

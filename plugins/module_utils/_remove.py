@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,15 +46,23 @@ def check_known(look: Look, app: str, entries: Sequence[str]) -> None:
     )
 
 
-def deletions(kube: Kube, wanted: Wanted, found: Sequence[Object], drop_data: bool) -> tuple[list[Step], list[Step]]:
-    """What goes before the Helm release, and what goes after it."""
+def deletions(
+    kube: Kube, wanted: Wanted, found: Sequence[Object], drop_data: bool, timeout: float
+) -> tuple[list[Step], list[Step]]:
+    """What goes before the Helm release, and what goes after it.
+
+    :param timeout: seconds for what is in a namespace to go with it.
+    """
     left = kube.get(Ref("v1", "Secret", f"{wanted.name}-{_SUPERUSER}", wanted.namespace)) if drop_data else None
     found = [*found, *([left] if left else [])]
     kinds = (*_SERVING, *(_DATA if drop_data else ()))
     outside = [obj for kind in _OUTSIDE for obj in found if obj["kind"] == kind]
     inside = [obj for kind in kinds for obj in found if obj["kind"] == kind]
     namespace = [obj for obj in found if obj["kind"] == "Namespace" and drop_data and _its_own(kube, wanted, obj)]
-    return [deletion(kube, obj) for obj in outside], [deletion(kube, obj) for obj in (*inside, *namespace)]
+    after = [deletion(kube, obj) for obj in inside]
+    # Nothing can be created in a namespace that is about to go: the next release must not meet it.
+    after += [deletion(kube, obj, wait=timeout) for obj in namespace]
+    return [deletion(kube, obj) for obj in outside], after
 
 
 def _its_own(kube: Kube, wanted: Wanted, namespace: Object) -> bool:
@@ -84,7 +91,16 @@ def databases_of(objects: Sequence[Object]) -> list[dict[str, Any]]:
     ]
 
 
-def deletion(kube: Kube, obj: Object) -> Step:
-    """The step that deletes one object; values of a Secret are not shown."""
+def deletion(kube: Kube, obj: Object, wait: float = 0) -> Step:
+    """The step that deletes one object; values of a Secret are not shown.
+
+    :param wait: seconds until it must be gone; 0 does not wait.
+    """
     ref = Ref.of(obj)
-    return Step("delete", str(ref), masked(comparable(obj), None)[0], do=functools.partial(kube.delete, ref))
+
+    def do() -> None:
+        kube.delete(ref)
+        if wait:
+            kube.wait(ref, lambda live: live is None, "go", timeout=wait)
+
+    return Step("delete", str(ref), masked(comparable(obj), None)[0], do=do)

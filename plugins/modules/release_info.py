@@ -34,6 +34,13 @@ options:
   history_of:
     description: Application whose revisions are returned as well.
     type: str
+  target:
+    description:
+      - Revision of O(history_of) to return by itself, V(previous) for the last complete one with another image than the
+        newest, V(current) for the one that serves, or a number. Needs O(history_of).
+      - Refused when that version was never completely released. A later revision of the same image, such as one that
+        was put back, is good.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -46,6 +53,11 @@ EXAMPLES = r"""
 - name: Show what an application has been
   railiance.stack.release_info:
     history_of: vergabe-teilnahme
+
+- name: Find the revision that a rollback would release
+  railiance.stack.release_info:
+    history_of: vergabe-teilnahme
+    target: previous
 """
 
 RETURN = r"""
@@ -147,6 +159,10 @@ history:
       migrations: [ausschreibungen.0004_entscheidung_bis_vorbelegen]
       restore_point: {}
       complete: true
+target:
+  description: The one of RV(history) that O(target) names.
+  returned: when O(target) is given
+  type: dict
 """
 
 from typing import Any
@@ -160,10 +176,12 @@ from ansible_collections.railiance.stack.plugins.module_utils._release import (
     summary,
 )
 from ansible_collections.railiance.stack.plugins.module_utils._release_table import table
+from ansible_collections.railiance.stack.plugins.module_utils._release_target import release_target
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "apps": {"type": "list", "elements": "dict", "default": [], "options": APP_SPEC},
     "history_of": {"type": "str"},
+    "target": {"type": "str"},
 }
 
 
@@ -183,6 +201,8 @@ def work(module: Any, kube: Kube) -> dict[str, Any]:
     if name := module.params["history_of"]:
         namespace = next((app.namespace for app in apps if app.name == name), None) or look.namespace_of(name)
         result["history"] = history(look.releases(namespace, name))
+        if wanted := module.params["target"]:
+            result["target"] = release_target(result["history"], wanted)
     result["table"] = table(result, name or "")
     return result
 
@@ -194,7 +214,7 @@ def _served(look: Look, app: Wanted, pending: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    run_cluster_module(ARGUMENT_SPEC, work)
+    run_cluster_module(ARGUMENT_SPEC, work, required_by={"target": "history_of"})
 
 
 if __name__ == "__main__":

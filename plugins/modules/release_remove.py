@@ -46,7 +46,7 @@ options:
     type: bool
     default: false
   wait_timeout:
-    description: Seconds to wait for Helm.
+    description: Seconds to wait for Helm, and for a namespace to go.
     type: int
     default: 300
   binary_path:
@@ -111,7 +111,7 @@ def work(module: Any, kube: Kube, make_runner: Any = subprocess_runner) -> dict[
     namespace = params["namespace"] or look.namespace_of(params["app"])
     wanted = Wanted(params["app"], namespace)
     found = look.objects(wanted)
-    outside, inside = deletions(kube, wanted, found, params["drop_data"])
+    outside, inside = deletions(kube, wanted, found, params["drop_data"], params["wait_timeout"])
     chart = Chart(
         name=params["app"],
         namespace=namespace,

@@ -53,7 +53,7 @@ def play(tmp_path: Path, text: str, variables: dict[str, Any]) -> tuple[int, str
 
 
 def back_to(commit: str) -> dict[str, Any]:
-    return {"app_version_release": "previous", "__app_version_target": {"commit": commit, "image": R0}}
+    return {"app_version_release": "previous", "__app_version_known": {"target": {"commit": commit, "image": R0}}}
 
 
 @pytest.mark.parametrize(

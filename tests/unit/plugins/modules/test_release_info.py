@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+from ansible_collections.railiance.stack.plugins.module_utils._errors import NeedsOperator
 from ansible_collections.railiance.stack.plugins.module_utils._release import Look, labels_of
 from ansible_collections.railiance.stack.plugins.modules.release_info import work
 from unit.fake_helm import stored_release
@@ -11,8 +13,8 @@ ENTRY = {"name": "shop", "settings": "5e77", "version": COMMIT, "database": DATA
 PULL = {"namespace": "gitea", "name": "gitea-pull"}
 
 
-def look(kube, *entries, history_of=None):
-    return work(FakeModule(apps=list(entries), history_of=history_of), kube)
+def look(kube, *entries, history_of=None, target=None):
+    return work(FakeModule(apps=list(entries), history_of=history_of, target=target), kube)
 
 
 def cluster():
@@ -128,3 +130,9 @@ def test_data_of_what_serves_without_a_release_is_not_reported():
 
 def test_a_release_without_an_entry_is_an_orphan():
     assert look(cluster())["table"] == ["orphan  shop in namespace shop: no entry names it"]
+
+
+def test_a_revision_can_be_asked_for_by_what_it_is():
+    assert look(revisions(), history_of="shop", target="previous")["target"]["revision"] == 1
+    with pytest.raises(NeedsOperator, match=r"^There is no complete revision '2'\. Complete are: 3: .*; 1: "):
+        look(revisions(), history_of="shop", target="2")

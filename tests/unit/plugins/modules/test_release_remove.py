@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.railiance.stack.plugins.module_utils._errors import StackError
-from ansible_collections.railiance.stack.plugins.module_utils._kube import Completed
+from ansible_collections.railiance.stack.plugins.module_utils._kube import Completed, Timeout
 from ansible_collections.railiance.stack.plugins.modules.release_remove import ARGUMENT_SPEC, work
 from unit.fakes import FakeModule
 from unit.plugins.module_utils.test_release import obj, release, world
@@ -72,6 +72,15 @@ def test_data_goes_when_told_so_and_its_values_are_not_shown():
         "Namespace shop",
     ]
     assert "Y2FuYXJ5" not in repr(done)
+
+
+def test_a_namespace_that_does_not_go_is_waited_for_and_named():
+    kube = cluster()
+    delete = kube.delete
+    # A finalizer that nobody takes away.
+    kube.delete = lambda ref: None if ref.kind == "Namespace" else delete(ref)
+    with pytest.raises(Timeout, match=r"^Namespace shop did not go within 5 s"):
+        remove(kube, drop_data=True, wait_timeout=5)
 
 
 def test_a_namespace_with_others_in_it_stays():
