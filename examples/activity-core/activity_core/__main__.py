@@ -39,7 +39,7 @@ def serve(store: PostgresStore, port: int, seconds: float) -> None:
     worker.start()
     logger.info("Listening on port %s", port)
     stop.wait()
-    server.shutdown()
+    server.finish()
     worker.join()
     store.close()
     logger.info("Stopped")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import socket
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -22,6 +25,22 @@ class Server(ThreadingHTTPServer):
         """Listen; requests are answered by ``serve_forever``."""
         super().__init__(address, Handler)
         self.store = store
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+
+    def note(self, connection: socket.socket, is_open: bool) -> None:
+        """Remember a connection for as long as it is open."""
+        with self._lock:
+            (self._open.add if is_open else self._open.discard)(connection)
+
+    def finish(self) -> None:
+        """Answer what was asked and end; nobody waits for the next request of an idle connection."""
+        self.shutdown()
+        with self._lock:
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RD)
+        self.server_close()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -31,6 +50,16 @@ class Handler(BaseHTTPRequestHandler):
     # Longer than the proxy keeps an idle connection (Traefik: 90 s).
     timeout = 95
     server: Server
+
+    def setup(self) -> None:
+        """Begin the connection."""
+        super().setup()
+        self.server.note(self.connection, True)
+
+    def finish(self) -> None:
+        """End the connection."""
+        self.server.note(self.connection, False)
+        super().finish()
 
     def do_GET(self) -> None:
         """Health and totals."""

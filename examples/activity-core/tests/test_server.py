@@ -120,3 +120,16 @@ def test_without_an_address_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.delenv("DATABASE_URL", raising=False)
     assert main([]) == 1
     assert "DATABASE_URL is missing" in capsys.readouterr().err
+
+
+def test_an_idle_connection_does_not_hold_up_the_end(store: MemoryStore) -> None:
+    server = Server(("127.0.0.1", 0), store)
+    threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+    kept = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=5)
+    kept.request("GET", "/health/live/")
+    assert kept.getresponse().read() == b'{"status": "ok"}'
+    end = threading.Thread(target=server.finish, daemon=True)
+    end.start()
+    end.join(5)
+    assert not end.is_alive()
+    kept.close()
